@@ -1,0 +1,163 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# lab boot KERNEL [options] [-- CMD [ARG...]] - run a command in a VM
+#
+# Boot KERNEL (6.12-stock, 6.12-pfnmap, ...) in QEMU with an emulated IOMMU
+# and run CMD in the guest, where the harness (pfnmap_test, pfnmap_bench) and
+# busybox are on the PATH. Prints only what CMD prints and exits with its
+# code; 124 when the time is up, 125 when the guest never came up or was lost
+# (the end of its console is shown then). Without CMD: a shell in the guest.
+#
+#   --bar SIZE       size of the test device's BAR, default 128G; give it again
+#                    for each further device (TCG has 40 address bits: 512G in all)
+#   --icount         one guest nanosecond an instruction, for figures
+#   --smp N          guest CPUs, default 2 (1 with --icount)
+#   --mem SIZE       guest memory, default 4G
+#   --timeout SEC    default 1800
+#   --append TEXT    more kernel parameters
+#   --add FILE[:TO]  put a file of the host into the guest, at / or at TO
+#   --kvm            use /dev/kvm instead of emulation, at your own risk
+#   -v, --verbose    print the QEMU command, ready to copy
+#   --dry-run        print it and do not run it
+VERB=boot
+# shellcheck source=scripts/lib/common.sh
+source "$LAB_TOP/scripts/lib/common.sh"
+# shellcheck source=scripts/lib/guest.sh
+source "$LAB_TOP/scripts/lib/guest.sh"
+
+kernel='' bars=() icount='' smp='' mem=4G timeout=1800 append='' adds=() accel=tcg
+verbose='' dry_run='' cmd=()
+while (($#)); do
+	case $1 in
+	-h | --help) show_help ;;
+	--icount) icount=yes ;;
+	--kvm) accel=kvm ;;
+	-v | --verbose) verbose=yes ;;
+	--dry-run) verbose=yes dry_run=yes ;;
+	--bar | --smp | --mem | --timeout | --append | --add)
+		(($# > 1)) || usage_error "$1 needs a value"
+		case $1 in
+		--bar) bars+=("$2") ;;
+		--smp) smp=$2 ;;
+		--mem) mem=$2 ;;
+		--timeout) timeout=$2 ;;
+		--append) append=$2 ;;
+		--add) adds+=("$2") ;;
+		esac
+		shift
+		;;
+	--)
+		shift
+		cmd=("$@")
+		break
+		;;
+	-*) usage_error "unknown option $1" ;;
+	*)
+		[[ -z $kernel ]] || usage_error "one kernel at a time; a command goes behind --"
+		kernel=$1
+		;;
+	esac
+	shift
+done
+[[ -n $kernel ]] || usage_error "which kernel?"
+parse_kernel "$kernel"
+((${#bars[@]})) || bars=(128G)
+need qemu-system-x86_64=qemu-system-x86
+
+bzimage=$BUILD/arch/x86/boot/bzImage
+[[ -f $bzimage ]] || bash "$LAB_TOP/scripts/build.sh" "$KERNEL"
+build_initramfs "$BASE"
+tmpdir
+
+# The command and added files travel in a second archive behind the first.
+make_overlay() {
+	local root=$WORK_TMP/overlay add from to
+	mkdir -p "$root/lab"
+	((!${#cmd[@]})) || printf '%q ' "${cmd[@]}" >"$root/lab/cmd"
+	for add in "${adds[@]}"; do
+		from=${add%%:*}
+		to=/
+		[[ $add != *:* ]] || to=${add#*:}
+		[[ -e $from ]] || die "--add: no file $from"
+		[[ $to != */ ]] || to=$to$(basename "$from")
+		mkdir -p "$root/$(dirname "$to")"
+		cp -rL "$from" "$root/$to"
+	done
+	pack "$root" "$WORK_TMP/overlay.cpio"
+	cat "$LAB_DIR/initramfs/$BASE.cpio" "$WORK_TMP/overlay.cpio" >"$WORK_TMP/initramfs"
+}
+
+qemu=(qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot
+	-M "q35,kernel-irqchip=split" -m "$mem"
+	-device "intel-iommu,intremap=on,aw-bits=48")
+if [[ $accel == kvm ]]; then
+	qemu+=(-accel kvm -cpu host)
+else
+	qemu+=(-accel tcg -cpu max)
+fi
+if [[ -n $icount ]]; then
+	qemu+=(-icount "shift=0,sleep=off")
+	smp=${smp:-1}
+fi
+qemu+=(-smp "${smp:-2}")
+slot=0
+for bar in "${bars[@]}"; do
+	slot=$((slot + 1))
+	qemu+=(-device "pcie-root-port,id=rp$slot,chassis=$slot,slot=$slot"
+		-device "pci-testdev,membar=$bar,bus=rp$slot")
+done
+qemu+=(-kernel "$bzimage" -initrd "$WORK_TMP/initramfs"
+	-append "console=ttyS0 panic=-1 quiet $append")
+
+console=$LAB_LOG/console-$KERNEL-$$.log
+if ((${#cmd[@]})); then
+	qemu+=(-serial "file:$console"
+		-device virtio-serial-pci
+		-chardev "file,id=out,path=/dev/fd/1,append=on"
+		-device "virtserialport,chardev=out,name=lab.out"
+		-chardev "file,id=status,path=$WORK_TMP/status"
+		-device "virtserialport,chardev=status,name=lab.status")
+else
+	qemu+=(-serial mon:stdio)
+fi
+make_overlay
+
+if [[ -n $verbose ]]; then
+	{
+		printf '%q ' "${qemu[@]}"
+		printf '\n'
+	} >&2
+fi
+[[ -z $dry_run ]] || exit 0
+
+if ((!${#cmd[@]})); then
+	"${qemu[@]}"
+	exit
+fi
+
+# In the background, so that a signal ends this script and cleanup the VM.
+status=0
+mkfifo "$WORK_TMP/out"
+cat "$WORK_TMP/out" &
+printer=$!
+timeout "$timeout" "${qemu[@]}" </dev/null >"$WORK_TMP/out" 2>"$WORK_TMP/qemu.err" &
+wait $! || status=$?
+wait "$printer" || true
+
+code=$(sed -n 's/^exit //p' "$WORK_TMP/status" 2>/dev/null || true)
+if [[ -n $code ]]; then
+	rm -f "$console"
+	exit "$code"
+fi
+if ((status == 124)); then
+	say "$KERNEL: no end after $timeout s; its console: ${console#"$LAB_TOP"/}"
+	exit 124
+fi
+if grep -q up "$WORK_TMP/status" 2>/dev/null; then
+	say "$KERNEL: the guest was lost while the command ran; its console: ${console#"$LAB_TOP"/}"
+else
+	say "$KERNEL: the guest did not come up; its console: ${console#"$LAB_TOP"/}"
+fi
+cat "$WORK_TMP/qemu.err" >&2
+tail -n 25 "$console" >&2 2>/dev/null || true
+exit 125

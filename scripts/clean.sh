@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# lab clean [--all] [--force] - remove what was built
+#
+# Remove what was built (kernels, harness, logs). --all removes .lab/ whole,
+# with the sources that were fetched and the trees; a tree with work in it that
+# is not in series/ stops that unless --force is given.
+VERB=clean
+# shellcheck source=scripts/lib/common.sh
+source "$LAB_TOP/scripts/lib/common.sh"
+# shellcheck source=scripts/lib/tree.sh
+source "$LAB_TOP/scripts/lib/tree.sh"
+
+all='' force=''
+while (($#)); do
+	case $1 in
+	-h | --help) show_help ;;
+	--all) all=yes ;;
+	-f | --force) force=yes ;;
+	*) usage_error "unknown argument $1" ;;
+	esac
+	shift
+done
+
+if [[ -n $all && -z $force ]]; then
+	for tree in "$LAB_DIR"/src/*-pfnmap; do
+		[[ -d $tree && ! -L $tree ]] || continue
+		tree_is_as_applied "$tree" ||
+			die "${tree#"$LAB_TOP"/} has work that is not in series/; './lab refresh' keeps it, --force drops it"
+	done
+fi
+if [[ -n $all ]]; then
+	rm -rf "$LAB_DIR"
+else
+	rm -rf "$LAB_DIR"/{build,harness,initramfs,log,tmp}
+fi

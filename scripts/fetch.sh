@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# lab fetch BASE [--version VERSION] - download the kernel source
+#
+# Download the Debian package with the kernel source of BASE (the folder's
+# name in series/) from the machine's own apt sources, and keep its tarball in
+# .lab/fetch/BASE/. The newest version offered is taken unless one is named.
+# What is there already is not fetched again; --update looks for a newer one.
+VERB=fetch
+# shellcheck source=scripts/lib/common.sh
+source "$LAB_TOP/scripts/lib/common.sh"
+
+base='' version='' update=''
+while (($#)); do
+	case $1 in
+	-h | --help) show_help ;;
+	--version)
+		version=${2:?--version needs a value}
+		shift
+		;;
+	--update) update=yes ;;
+	-*) usage_error "unknown option $1" ;;
+	*) base=$1 ;;
+	esac
+	shift
+done
+[[ -n $base ]] || usage_error "which base?"
+[[ -f $LAB_TOP/series/$base/BASE ]] || die "no series/$base/BASE"
+
+package=$(base_field "$base" Package)
+dir=$LAB_DIR/fetch/$base
+have=$(source_version "$base")
+if [[ -n $have && -z $update && (-z $version || $have == "$version") ]]; then
+	exit 0
+fi
+
+mkdir -p "$dir"
+if [[ -z $version ]]; then
+	# A machine with nothing installed has no package lists either.
+	if ((EUID == 0)) && { [[ -n $update ]] ||
+		! apt-cache show "$package" >/dev/null 2>&1; }; then
+		run_logged apt-update apt-get update
+	fi
+	version=$(apt-cache policy "$package" | sed -n 's/^  Candidate: //p')
+	[[ -n $version && $version != '(none)' ]] ||
+		die "apt offers no $package; run 'apt-get update' or add the release that has it"
+fi
+[[ $version != "$have" ]] || exit 0
+
+tmpdir
+say "fetching $package $version"
+chmod 755 "$WORK_TMP"
+(cd "$WORK_TMP" && run_logged "fetch-$base" \
+	apt-get -o APT::Sandbox::User=root download "$package=$version")
+run_logged "unpack-$base" dpkg-deb -x "$WORK_TMP"/"$package"_*.deb "$WORK_TMP/x"
+rm -f "$dir"/*.tar.xz
+mv "$WORK_TMP"/x/usr/src/"$package".tar.xz "$dir/"
+echo "$version" >"$dir/version"

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # those who source this use what it sets
+#
+# What the verbs share: where things lie, what a kernel's name means, how to
+# report. Sourced by every scripts/VERB.sh, never run.
+
+set -euo pipefail
+
+: "${LAB_TOP:?run through ./lab}"
+
+LAB_DIR=$LAB_TOP/.lab
+LAB_LOG=$LAB_DIR/log
+HARNESS=tools/testing/selftests/vfio/pfnmap
+
+mkdir -p "$LAB_LOG"
+
+# --- reporting -------------------------------------------------------------
+
+# All of it goes to stderr: stdout belongs to what a verb produces.
+say() { printf 'lab: %s\n' "$*" >&2; }
+
+die() {
+	printf 'lab: %s\n' "$*" >&2
+	exit 1
+}
+
+# usage_error TEXT: the caller's words are wrong, as opposed to the work failing
+usage_error() {
+	printf "lab: %s; './lab %s --help' tells more\n" "$*" "$VERB" >&2
+	exit 2
+}
+
+# run_logged NAME CMD...: output to .lab/log/NAME.log, its end shown on failure
+run_logged() {
+	local name=$1 log=$LAB_LOG/$1.log
+	shift
+	if ! "$@" >"$log" 2>&1; then
+		tail -n 20 "$log" >&2
+		die "$name failed; the whole log is ${log#"$LAB_TOP"/}"
+	fi
+}
+
+# The header comment of a verb's script is its --help.
+show_help() {
+	sed -n '3,/^[^#]/{/^# \{0,1\}/s///p}' "$LAB_TOP/scripts/$VERB.sh"
+	exit 0
+}
+
+# --- temporary files and children ------------------------------------------
+
+WORK_TMP=
+cleanup() {
+	local status=$?
+
+	trap - EXIT INT TERM
+	jobs -p | xargs -r kill 2>/dev/null || true
+	[[ -z $WORK_TMP ]] || rm -rf "$WORK_TMP"
+	exit "$status"
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+tmpdir() {
+	mkdir -p "$LAB_DIR/tmp"
+	[[ -n $WORK_TMP ]] || WORK_TMP=$(mktemp -d "$LAB_DIR/tmp/$VERB.XXXXXX")
+}
+
+# --- kernels ---------------------------------------------------------------
+
+# parse_kernel NAME: BASE-stock or BASE-pfnmap, with or without -debug.
+# Sets KERNEL, BASE, FLAVOUR (stock|pfnmap), DEBUG (yes or empty), SRC, BUILD.
+parse_kernel() {
+	KERNEL=$1
+	DEBUG=
+	local rest=$1
+	if [[ $rest == *-debug ]]; then
+		DEBUG=yes
+		rest=${rest%-debug}
+	fi
+	BASE=${rest%-*}
+	FLAVOUR=${rest##*-}
+	if [[ $FLAVOUR != stock && $FLAVOUR != pfnmap ]] ||
+		[[ ! -f $LAB_TOP/series/$BASE/BASE ]]; then
+		die "no kernel '$1'; there are $(known_kernels)"
+	fi
+	SRC=$LAB_DIR/src/$KERNEL
+	BUILD=$LAB_DIR/build/$KERNEL
+}
+
+known_kernels() {
+	local base names=()
+	for base in "$LAB_TOP"/series/*/BASE; do
+		base=$(basename "$(dirname "$base")")
+		names+=("$base-stock" "$base-pfnmap")
+	done
+	echo "${names[*]} (each also with -debug)"
+}
+
+# base_field BASE KEY: the rest of the line "KEY: ..." of series/BASE/BASE
+base_field() {
+	sed -n "s/^$2: *//p" "$LAB_TOP/series/$1/BASE"
+}
+
+# source_version BASE: the package version fetched for BASE, empty if none
+source_version() {
+	cat "$LAB_DIR/fetch/$1/version" 2>/dev/null || true
+}
+
+# --- packages --------------------------------------------------------------
+
+# need COMMAND=PACKAGE ...: install what is missing when root, else say the
+# one line that does. FILE=PACKAGE works too, for libraries.
+need() {
+	local pair packages=()
+	for pair in "$@"; do
+		local what=${pair%%=*}
+		if [[ $what == /* ]]; then
+			[[ -e $what ]] || packages+=("${pair#*=}")
+		else
+			command -v "$what" >/dev/null || packages+=("${pair#*=}")
+		fi
+	done
+	((${#packages[@]})) || return 0
+	if ((EUID)); then
+		die "packages missing; as root: apt-get install --no-install-recommends ${packages[*]}"
+	fi
+	say "installing ${packages[*]}"
+	run_logged apt-update apt-get update
+	run_logged apt-install env DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y --no-install-recommends "${packages[@]}"
+}

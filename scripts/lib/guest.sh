@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# What runs inside the VM: the harness, built from the patched tree with that
+# tree's own uapi headers, and an initramfs of it, busybox and an init.
+
+# build_harness BASE: the programs of the harness into .lab/harness/BASE
+build_harness() {
+	local base=$1 tree=$LAB_DIR/src/$1-pfnmap out=$LAB_DIR/harness/$1
+	need make=make g++=g++ ar=binutils \
+		/usr/include/gtest/gtest.h=libgtest-dev \
+		/usr/include/benchmark/benchmark.h=libbenchmark-dev
+	bash "$LAB_TOP/scripts/apply.sh" "$base-pfnmap" --keep
+	mkdir -p "$out"
+	if [[ ! -f $out/headers/usr/include/linux/vfio.h ]]; then
+		run_logged "headers-$base" make -C "$tree" O="$out/headers" headers
+	fi
+	run_logged "harness-$base" make -C "$tree/$HARNESS" OUTPUT="$out" \
+		KHDR_INCLUDES="-isystem $out/headers/usr/include" -j"$(nproc)"
+}
+
+# copy_with_libraries ROOT PROGRAM: into ROOT/bin, its libraries where they are
+copy_with_libraries() {
+	local root=$1 program=$2 library
+	cp "$program" "$root/bin/"
+	while read -r library; do
+		mkdir -p "$root/$(dirname "$library")"
+		cp -L "$library" "$root/$library"
+	done < <(ldd "$program" 2>/dev/null | grep -oE '/[^ ]+')
+}
+
+# pack DIRECTORY ARCHIVE: an initramfs, the same bytes for the same content
+pack() {
+	need cpio=cpio
+	(cd "$1" && find . -exec touch -h -d @0 {} + && find . | LC_ALL=C sort |
+		cpio --quiet --reproducible -o -H newc -R 0:0) >"$2"
+}
+
+# build_initramfs BASE: .lab/initramfs/BASE.cpio
+build_initramfs() {
+	local base=$1 out=$LAB_DIR/initramfs/$1.cpio root program
+	need busybox=busybox-static
+	build_harness "$base"
+	if [[ -f $out && -z $(find "$LAB_DIR/harness/$base" -maxdepth 1 -newer "$out" -type f) &&
+		! "$LAB_TOP/scripts/guest/init" -nt $out ]]; then
+		return 0
+	fi
+	tmpdir
+	root=$WORK_TMP/root
+	mkdir -p "$root"/{bin,dev,proc,sys,tmp,lab} "$(dirname "$out")"
+	cp "$(command -v busybox)" "$root/bin/busybox"
+	cp "$LAB_TOP/scripts/guest/init" "$root/init"
+	for program in "$LAB_DIR/harness/$base"/pfnmap_*; do
+		[[ -f $program && -x $program ]] || continue
+		copy_with_libraries "$root" "$program"
+	done
+	pack "$root" "$out.new"
+	mv "$out.new" "$out"
+	rm -rf "$root"
+}

@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# lab test [--host | --guest] - test the lab and the patched kernels
+#
+# Build the pfnmap kernel of each base, boot it and run the harness in it;
+# before that, test the lab itself on the host. The results are shown as they
+# come (KTAP) and kept in .lab/log/; the last line counts them:
+#
+#   N passed, N failed, N skipped
+#
+# --host or --guest runs only that part. Exits with 0 when nothing failed.
+VERB="test"
+# shellcheck source=scripts/lib/common.sh
+source "$LAB_TOP/scripts/lib/common.sh"
+# shellcheck source=scripts/lib/ktap.sh
+source "$LAB_TOP/scripts/lib/ktap.sh"
+
+host=yes guest=yes
+while (($#)); do
+	case $1 in
+	-h | --help) show_help ;;
+	--host) guest='' ;;
+	--guest) host='' ;;
+	*) usage_error "unknown argument $1" ;;
+	esac
+	shift
+done
+
+passed=0 failed=0 skipped=0
+
+# run_part NAME CMD...: CMD prints KTAP; its results join the totals
+run_part() {
+	local name=$1 log=$LAB_LOG/test-$1.ktap totals status=0
+	shift
+	say "testing: $name"
+	"$@" | tee "$log" || status=$?
+	read -ra totals < <(ktap_totals "$log")
+	# An exit code that speaks of failure counts even if no test does.
+	if ((status != 0 && status != 4 && totals[1] == 0)); then
+		say "$name ended with code $status"
+		totals[1]=1
+	fi
+	passed=$((passed + totals[0]))
+	failed=$((failed + totals[1]))
+	skipped=$((skipped + totals[2]))
+	((!totals[1])) || say "$name: ${totals[1]} failed; see ${log#"$LAB_TOP"/}"
+}
+
+for base in "$LAB_TOP"/series/*/BASE; do
+	base=$(basename "$(dirname "$base")")
+	bash "$LAB_TOP/scripts/build.sh" "$base-pfnmap"
+	if [[ -n $host ]]; then
+		need bats=bats
+		LAB_TEST_BASE=$base run_part "lab-$base" bats --tap "$LAB_TOP/tests"
+	fi
+	if [[ -n $guest ]]; then
+		run_part "harness-$base" bash "$LAB_TOP/scripts/boot.sh" "$base-pfnmap" \
+			--bar 128G --bar 2G -- pfnmap_test
+	fi
+done
+
+echo "$passed passed, $failed failed, $skipped skipped"
+((!failed))

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "fixture.h"
+
+#include <cstring>
+
+#include "iommu_table.h"
+
+namespace pfnmap {
+
+std::string errno_name(int error)
+{
+	const char *name = error ? strerrorname_np(error) : "success";
+
+	return name ? name : std::to_string(error);
+}
+
+void DmaTest::SetUp()
+{
+	if (!env().has_iommu_table())
+		GTEST_SKIP() << "no VT-d page-table dump in debugfs";
+	next_iova_ = env().iova_window().first;
+	ASSERT_TRUE(table_is_empty());
+}
+
+void DmaTest::TearDown()
+{
+	/* Only a test that failed has left something to unmap. */
+	auto unmapped = env().container().unmap_dma({}, 0,
+						    VFIO_DMA_UNMAP_FLAG_ALL);
+
+	ASSERT_OK(unmapped);
+	if (env().has_iommu_table()) {
+		EXPECT_TRUE(table_is_empty());
+	}
+}
+
+Iova DmaTest::take_iova(std::size_t size, Phys phys)
+{
+	/* The window starts 1 GiB aligned and so does each piece of it. */
+	Iova iova = next_iova_ + phys.offset_in(SZ_1G);
+
+	next_iova_ = {align_up((iova + size).value, SZ_1G)};
+	return iova;
+}
+
+int DmaTest::map_dma(Iova iova, Vaddr vaddr, std::size_t size,
+		     std::uint32_t flags)
+{
+	calls_.clear();
+	if (!env().trace())
+		return env().container().map_dma(iova, vaddr, size, flags);
+
+	EXPECT_ERRNO(0, env().trace()->start());
+
+	int error = env().container().map_dma(iova, vaddr, size, flags);
+	auto calls = env().trace()->stop();
+
+	if (calls)
+		calls_ = std::move(*calls);
+	else
+		ADD_FAILURE() << calls.error().message();
+	return error;
+}
+
+testing::AssertionResult DmaTest::unmap_dma(Iova iova, std::size_t size) const
+{
+	auto unmapped = env().container().unmap_dma(iova, size);
+
+	if (!unmapped)
+		return testing::AssertionFailure()
+		       << unmapped.error().message();
+	if (*unmapped != size)
+		return testing::AssertionFailure()
+		       << "unmapped " << *unmapped << " bytes of " << size;
+	return testing::AssertionSuccess();
+}
+
+testing::AssertionResult
+DmaTest::table_has_leaves(std::span<const Extent> leaves)
+{
+	for (const TestDevice &device : env().devices()) {
+		auto table = read_iommu_table(device.bdf);
+
+		if (!table)
+			return testing::AssertionFailure()
+			       << table.error().message();
+
+		std::string wrong = difference(leaves, *table);
+
+		if (!wrong.empty())
+			return testing::AssertionFailure()
+			       << "IOMMU table of " << device.bdf << ": "
+			       << wrong;
+	}
+	return testing::AssertionSuccess();
+}
+
+testing::AssertionResult DmaTest::table_has_runs(std::span<const Extent> runs)
+{
+	return table_has_leaves(
+		largest_leaves(join_runs(runs), env().iommu().pgsizes));
+}
+
+testing::AssertionResult DmaTest::table_is_empty()
+{
+	return table_has_leaves({});
+}
+
+testing::AssertionResult
+DmaTest::one_call_each(std::span<const Extent> runs) const
+{
+	std::string wrong = difference(runs, calls_);
+
+	if (!env().trace() || wrong.empty())
+		return testing::AssertionSuccess();
+	return testing::AssertionFailure() << "iommu_map() calls: " << wrong;
+}
+
+void DmaTest::expect_maps(const Layout &layout, std::uint32_t flags)
+{
+	Iova iova = take_iova(layout.size(), layout.phys_of_start());
+
+	ASSERT_ERRNO(0, map_dma(iova, layout.start(), layout.size(), flags));
+
+	/* Only now: pinning may have moved RAM pages. */
+	auto runs = layout.runs(iova);
+
+	ASSERT_OK(runs);
+	EXPECT_TRUE(table_has_runs(*runs));
+	EXPECT_TRUE(one_call_each(*runs));
+	EXPECT_TRUE(unmap_dma(iova, layout.size()));
+	EXPECT_TRUE(table_is_empty());
+}
+
+void DmaTest::expect_map_fails(const Layout &layout, int error,
+			       std::uint32_t flags)
+{
+	Iova iova = take_iova(layout.size(), layout.phys_of_start());
+
+	EXPECT_ERRNO(error,
+		     map_dma(iova, layout.start(), layout.size(), flags));
+	EXPECT_TRUE(table_is_empty());
+
+	/* Nothing is left of the mapping itself either. */
+	auto unmapped = env().container().unmap_dma(iova, layout.size());
+
+	ASSERT_OK(unmapped);
+	EXPECT_EQ(0U, *unmapped);
+}
+
+} // namespace pfnmap

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * GoogleTest results in the kernel's test format,
+ * Documentation/dev-tools/ktap.rst, and selftests' exit codes.
+ */
+#ifndef PFNMAP_KTAP_H
+#define PFNMAP_KTAP_H
+
+#include <string>
+
+namespace pfnmap {
+
+inline constexpr int KSFT_PASS = 0;
+inline constexpr int KSFT_FAIL = 1;
+inline constexpr int KSFT_SKIP = 4;
+
+/* Puts a KTAP printer on stdout in the place of GoogleTest's own. */
+void install_ktap_printer();
+
+/* A `# ` line for every line of @text. */
+void print_ktap_diagnostic(const std::string &text);
+
+/* A whole report that says nothing was run because of @reason. */
+void print_ktap_skip_all(const std::string &reason);
+
+/* RUN_ALL_TESTS() as an exit code: KSFT_SKIP if not one test could run. */
+int run_all_tests();
+
+} // namespace pfnmap
+
+#endif

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * VFIO type1 maps of VM_PFNMAP ranges, that is of device BARs: do MAP_DMA and
+ * UNMAP_DMA what they must, and as few iommu_map() calls as they can?
+ *
+ *	pfnmap_test [BDF[,BDF...]] [--gtest_filter=...] [--gtest_list_tests]
+ *
+ * Without a BDF PFNMAP_BDF names the devices; without any there is nothing to
+ * test and the exit code is 4. The devices must be bound to vfio-pci, and
+ * nothing else may need them meanwhile.
+ */
+#include <cstdio>
+#include <memory>
+#include <span>
+
+#include <gtest/gtest.h>
+
+#include "environment.h"
+#include "fixture.h"
+#include "ktap.h"
+
+namespace {
+
+void describe(const pfnmap::Environment &env)
+{
+	for (const auto &device : env.devices()) {
+		char line[128];
+
+		std::snprintf(line, sizeof(line),
+			      "%s: BAR of %zu MiB at 0x%llx", device.bdf.c_str(),
+			      device.bar.size / pfnmap::SZ_1M,
+			      static_cast<unsigned long long>(
+				      device.bar.phys.value));
+		pfnmap::print_ktap_diagnostic(line);
+	}
+	if (!env.trace())
+		pfnmap::print_ktap_diagnostic(
+			"no iommu:map tracepoint: calls are not counted");
+}
+
+} // namespace
+
+int main(int argc, char **argv)
+{
+	testing::InitGoogleTest(&argc, argv);
+	if (GTEST_FLAG_GET(list_tests))
+		return RUN_ALL_TESTS();
+
+	auto bdfs = pfnmap::named_devices(
+		std::span(argv, static_cast<std::size_t>(argc)).subspan(1));
+
+	if (bdfs.empty()) {
+		pfnmap::print_ktap_skip_all(
+			"no device: name one by argument or PFNMAP_BDF");
+		return pfnmap::KSFT_SKIP;
+	}
+
+	auto env = pfnmap::Environment::open(bdfs);
+
+	if (!env) {
+		std::printf("TAP version 13\nBail out! %s\n",
+			    env.error().message().c_str());
+		return pfnmap::KSFT_FAIL;
+	}
+
+	describe(**env);
+	pfnmap::DmaTest::use(**env);
+	pfnmap::install_ktap_printer();
+	return pfnmap::run_all_tests();
+}

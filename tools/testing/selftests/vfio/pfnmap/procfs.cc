@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "procfs.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cinttypes>
+#include <cstdio>
+#include <sstream>
+#include <vector>
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/kernel-page-flags.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "fd.h"
+
+namespace pfnmap {
+namespace {
+
+/* KPF_RESERVED is one of the flags that the uapi header leaves out. */
+constexpr unsigned int KPF_RESERVED_BIT = 32;
+
+/* The number of kB that follows @name at the start of a line, in bytes. */
+Result<std::size_t> kb_field(const std::string &text, const std::string &name)
+{
+	std::istringstream lines(text);
+
+	for (std::string line; std::getline(lines, line);)
+		if (line.starts_with(name))
+			return std::size_t{1024} *
+			       std::stoul(line.substr(name.size()));
+	return Error{ENODATA, name};
+}
+
+/* @nr 64-bit words from index @first on of a file with one word a page. */
+Result<std::vector<std::uint64_t>> read_words(const std::string &path,
+					      std::uint64_t first,
+					      std::size_t nr)
+{
+	auto fd = open_file(path, O_RDONLY);
+
+	if (!fd)
+		return fd.error();
+
+	std::vector<std::uint64_t> words(nr);
+	ssize_t n = pread(fd->get(), words.data(), nr * 8,
+			  static_cast<off_t>(first * 8));
+
+	if (n < 0)
+		return Error{errno, path};
+	words.resize(static_cast<std::size_t>(n) / 8);
+	return words;
+}
+
+bool has_page(std::uint64_t kpageflags)
+{
+	return !(kpageflags >> KPF_NOPAGE & 1);
+}
+
+bool is_reserved(std::uint64_t kpageflags)
+{
+	return kpageflags >> KPF_RESERVED_BIT & 1;
+}
+
+/* What a sysfs file holds now, in the form it wants written. */
+std::string current_choice(std::string text)
+{
+	std::size_t open = text.find('['), close = text.find(']');
+
+	if (open != text.npos && close != text.npos)
+		return text.substr(open + 1, close - open - 1);
+	while (text.ends_with('\n'))
+		text.pop_back();
+	return text;
+}
+
+/* Puts CAP_IPC_LOCK in or out of effect; it stays permitted. */
+int set_ipc_lock_effective(bool effective)
+{
+	__user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+	std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> data{};
+
+	if (syscall(SYS_capget, &header, data.data()))
+		return errno;
+
+	std::uint32_t bit = CAP_TO_MASK(CAP_IPC_LOCK);
+
+	if (effective)
+		data[CAP_TO_INDEX(CAP_IPC_LOCK)].effective |= bit;
+	else
+		data[CAP_TO_INDEX(CAP_IPC_LOCK)].effective &= ~bit;
+	return syscall(SYS_capset, &header, data.data()) ? errno : 0;
+}
+
+} // namespace
+
+Result<LockedMemory> locked_memory()
+{
+	auto status = read_file("/proc/self/status");
+
+	if (!status)
+		return status.error();
+
+	auto locked = kb_field(*status, "VmLck:");
+	auto pinned = kb_field(*status, "VmPin:");
+
+	if (!locked)
+		return locked.error();
+	if (!pinned)
+		return pinned.error();
+	return LockedMemory{*locked, *pinned};
+}
+
+long page_faults()
+{
+	rusage usage{};
+
+	getrusage(RUSAGE_THREAD, &usage);
+	return usage.ru_minflt + usage.ru_majflt;
+}
+
+Result<std::size_t> anon_huge_bytes(Vaddr vaddr)
+{
+	auto smaps = read_file("/proc/self/smaps");
+
+	if (!smaps)
+		return smaps.error();
+
+	std::istringstream lines(*smaps);
+	std::uint64_t first, end;
+	bool inside = false;
+
+	for (std::string line; std::getline(lines, line);) {
+		if (std::sscanf(line.c_str(), "%" SCNx64 "-%" SCNx64 " ",
+				&first, &end) == 2)
+			inside = first <= vaddr.value && vaddr.value < end;
+		else if (inside && line.starts_with("AnonHugePages:"))
+			return kb_field(line, "AnonHugePages:");
+	}
+	return Error{ENODATA, "AnonHugePages"};
+}
+
+Result<Pfn> pfn_at(Vaddr vaddr)
+{
+	auto entry = read_words("/proc/self/pagemap", vaddr.value / SZ_4K, 1);
+
+	if (!entry)
+		return entry.error();
+
+	/* Bit 63 says present; bits 0 to 54 are the PFN, 0 for the unworthy. */
+	if (entry->empty() || !(entry->front() >> 63))
+		return Error{ENXIO, "/proc/self/pagemap"};
+
+	std::uint64_t pfn = entry->front() & ((std::uint64_t{1} << 55) - 1);
+
+	if (!pfn)
+		return Error{EPERM, "/proc/self/pagemap"};
+	return Pfn{pfn};
+}
+
+Result<std::optional<Pfn>> find_pfns(std::span<const bool> reserved)
+{
+	constexpr std::uint64_t first = 1;
+	auto flags = read_words("/proc/kpageflags", first, 64 * SZ_1M / SZ_4K);
+
+	if (!flags)
+		return flags.error();
+
+	auto as_wanted = [](std::uint64_t page, bool wanted) {
+		return has_page(page) && is_reserved(page) == wanted;
+	};
+	auto at = std::search(flags->begin(), flags->end(), reserved.begin(),
+			      reserved.end(), as_wanted);
+
+	if (at == flags->end())
+		return std::optional<Pfn>{};
+	return std::optional<Pfn>(
+		Pfn{first + static_cast<std::uint64_t>(at - flags->begin())});
+}
+
+Result<ScopedSetting> ScopedSetting::set(const std::string &path,
+					 const std::string &value)
+{
+	auto now = read_file(path);
+
+	if (!now)
+		return now.error();
+
+	sigset_t block, old;
+
+	sigemptyset(&block);
+	for (int signal : {SIGHUP, SIGINT, SIGTERM})
+		sigaddset(&block, signal);
+	pthread_sigmask(SIG_BLOCK, &block, &old);
+
+	/* From here on the destructor undoes it all. */
+	ScopedSetting setting(path, current_choice(*now), old);
+
+	if (int error = write_file(path, value))
+		return Error{error, path};
+	return setting;
+}
+
+ScopedSetting::~ScopedSetting()
+{
+	if (path_.empty())
+		return;
+	if (int error = write_file(path_, saved_))
+		std::fprintf(stderr, "%s stays changed: %s\n", path_.c_str(),
+			     std::strerror(error));
+	pthread_sigmask(SIG_SETMASK, &signals_, nullptr);
+}
+
+Result<ScopedNoMemlock> ScopedNoMemlock::enter()
+{
+	rlimit saved{};
+
+	getrlimit(RLIMIT_MEMLOCK, &saved);
+
+	ScopedNoMemlock scope(saved);
+	rlimit none{.rlim_cur = 0, .rlim_max = saved.rlim_max};
+
+	if (setrlimit(RLIMIT_MEMLOCK, &none))
+		return Error{errno, "RLIMIT_MEMLOCK"};
+	if (int error = set_ipc_lock_effective(false))
+		return Error{error, "CAP_IPC_LOCK"};
+	return scope;
+}
+
+ScopedNoMemlock::ScopedNoMemlock(ScopedNoMemlock &&other) noexcept
+	: saved_(other.saved_), active_(std::exchange(other.active_, false))
+{
+}
+
+ScopedNoMemlock::~ScopedNoMemlock()
+{
+	if (!active_)
+		return;
+	set_ipc_lock_effective(true);
+	setrlimit(RLIMIT_MEMLOCK, &saved_);
+}
+
+} // namespace pfnmap

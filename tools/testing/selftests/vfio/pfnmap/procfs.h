@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What procfs and sysfs know of this process and of the machine's pages. */
+#ifndef PFNMAP_PROCFS_H
+#define PFNMAP_PROCFS_H
+
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+
+#include <csignal>
+#include <sys/resource.h>
+
+#include "result.h"
+#include "types.h"
+
+namespace pfnmap {
+
+inline constexpr const char *THP_POLICY =
+	"/sys/kernel/mm/transparent_hugepage/enabled";
+inline constexpr const char *DISABLE_HUGEPAGES =
+	"/sys/module/vfio_iommu_type1/parameters/disable_hugepages";
+
+/* In bytes: what counts against RLIMIT_MEMLOCK, and what is only told. */
+struct LockedMemory {
+	std::size_t locked = 0; /* VmLck, where type1 accounts pinned pages */
+	std::size_t pinned = 0; /* VmPin */
+
+	bool operator==(const LockedMemory &) const = default;
+};
+
+Result<LockedMemory> locked_memory();
+
+/* Page faults this thread took so far, those in the kernel's behalf too. */
+long page_faults();
+
+/* Bytes of huge pages in the anonymous mapping that @vaddr lies in. */
+Result<std::size_t> anon_huge_bytes(Vaddr vaddr);
+
+/* The page frame present at @vaddr. ENXIO if none is, EPERM if not root. */
+Result<Pfn> pfn_at(Vaddr vaddr);
+
+/*
+ * The first of consecutive page frames from 1 up to 64 MiB that have a struct
+ * page and are reserved or not as @reserved says, one element a page. Empty if
+ * there is no such place. PFN 0 is left out: type1 takes it for "none yet".
+ */
+Result<std::optional<Pfn>> find_pfns(std::span<const bool> reserved);
+
+/*
+ * Writes a value to a sysfs file and puts the old one back at the end. A file
+ * that lists its choices ("always [madvise] never") is understood. Ctrl-C and
+ * the like wait until the old value is back.
+ */
+class ScopedSetting {
+public:
+	static Result<ScopedSetting> set(const std::string &path,
+					 const std::string &value);
+
+	ScopedSetting(ScopedSetting &&other) noexcept
+		: path_(std::exchange(other.path_, {})),
+		  saved_(std::move(other.saved_)), signals_(other.signals_)
+	{
+	}
+	ScopedSetting &operator=(ScopedSetting &&) = delete;
+	~ScopedSetting();
+
+private:
+	ScopedSetting(std::string path, std::string saved, sigset_t signals)
+		: path_(std::move(path)), saved_(std::move(saved)),
+		  signals_(signals)
+	{
+	}
+
+	std::string path_; /* empty when moved from */
+	std::string saved_;
+	sigset_t signals_;
+};
+
+/*
+ * Leaves this thread with no right to lock memory: CAP_IPC_LOCK is not in
+ * effect and RLIMIT_MEMLOCK is 0.
+ */
+class ScopedNoMemlock {
+public:
+	static Result<ScopedNoMemlock> enter();
+
+	ScopedNoMemlock(ScopedNoMemlock &&other) noexcept;
+	ScopedNoMemlock &operator=(ScopedNoMemlock &&) = delete;
+	~ScopedNoMemlock();
+
+private:
+	explicit ScopedNoMemlock(rlimit saved) : saved_(saved), active_(true) {}
+
+	rlimit saved_;
+	bool active_;
+};
+
+} // namespace pfnmap
+
+#endif
