@@ -8,8 +8,14 @@
 # code; 124 when the time is up, 125 when the guest never came up or was lost
 # (the end of its console is shown then). Without CMD: a shell in the guest.
 #
-#   --bar SIZE       size of the test device's BAR, default 128G; give it again
-#                    for each further device (TCG has 40 address bits: 512G in all)
+#   -m MACHINE       intel (default), intel-4k, amd or virtio: the IOMMU it has,
+#                    a line of scripts/machines
+#   --bar SIZE       size of the test device's BAR, default 128G (intel-4k: 128M);
+#                    again for each further device (TCG has 40 address bits: 512G
+#                    in all)
+#   --edu            add a device that does DMA, QEMU's edu
+#   --shm SIZE[:FILE]  add a device whose BAR is memory, QEMU's ivshmem; its
+#                    content is FILE's if there is one, and stays there
 #   --icount         one guest nanosecond an instruction, for figures
 #   --smp N          guest CPUs, default 2 (1 with --icount)
 #   --mem SIZE       guest memory, default 4G
@@ -25,19 +31,32 @@ source "$LAB_TOP/scripts/lib/common.sh"
 # shellcheck source=scripts/lib/guest.sh
 source "$LAB_TOP/scripts/lib/guest.sh"
 
-kernel='' bars=() icount='' smp='' mem=4G timeout=1800 append='' adds=() accel=tcg
-verbose='' dry_run='' cmd=()
+# find_machine NAME: its line of scripts/machines in MACHINE_{CPU,IOMMU,BAR,APPEND}
+find_machine() {
+	local name names=()
+	while read -r name MACHINE_CPU MACHINE_IOMMU MACHINE_BAR MACHINE_APPEND; do
+		[[ $name != "$1" ]] || return 0
+		names+=("$name")
+	done < <(grep -v '^#' "$LAB_TOP/scripts/machines")
+	usage_error "no machine '$1'; there are ${names[*]}"
+}
+
+kernel='' machine=intel bars=() edu='' shm='' icount='' smp='' mem=4G timeout=1800
+append='' adds=() accel=tcg verbose='' dry_run='' cmd=()
 while (($#)); do
 	case $1 in
 	-h | --help) show_help ;;
 	--icount) icount=yes ;;
 	--kvm) accel=kvm ;;
+	--edu) edu=yes ;;
 	-v | --verbose) verbose=yes ;;
 	--dry-run) verbose=yes dry_run=yes ;;
-	--bar | --smp | --mem | --timeout | --append | --add)
+	-m | --machine | --bar | --shm | --smp | --mem | --timeout | --append | --add)
 		(($# > 1)) || usage_error "$1 needs a value"
 		case $1 in
+		-m | --machine) machine=$2 ;;
 		--bar) bars+=("$2") ;;
+		--shm) shm=$2 ;;
 		--smp) smp=$2 ;;
 		--mem) mem=$2 ;;
 		--timeout) timeout=$2 ;;
@@ -61,7 +80,8 @@ while (($#)); do
 done
 [[ -n $kernel ]] || usage_error "which kernel?"
 parse_kernel "$kernel"
-((${#bars[@]})) || bars=(128G)
+find_machine "$machine"
+((${#bars[@]})) || bars=("$MACHINE_BAR")
 need qemu-system-x86_64=qemu-system-x86
 
 bzimage=$BUILD/arch/x86/boot/bzImage
@@ -88,12 +108,11 @@ make_overlay() {
 }
 
 qemu=(qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot
-	-M "q35,kernel-irqchip=split" -m "$mem"
-	-device "intel-iommu,intremap=on,aw-bits=48")
+	-M "q35,kernel-irqchip=split" -m "$mem" -device "$MACHINE_IOMMU")
 if [[ $accel == kvm ]]; then
 	qemu+=(-accel kvm -cpu host)
 else
-	qemu+=(-accel tcg -cpu max)
+	qemu+=(-accel tcg -cpu "$MACHINE_CPU")
 fi
 if [[ -n $icount ]]; then
 	qemu+=(-icount "shift=0,sleep=off")
@@ -101,13 +120,28 @@ if [[ -n $icount ]]; then
 fi
 qemu+=(-smp "${smp:-2}")
 slot=0
-for bar in "${bars[@]}"; do
+# add_device DEVICE: at a port of its own, which makes it an IOMMU group
+add_device() {
 	slot=$((slot + 1))
 	qemu+=(-device "pcie-root-port,id=rp$slot,chassis=$slot,slot=$slot"
-		-device "pci-testdev,membar=$bar,bus=rp$slot")
+		-device "$1,bus=rp$slot")
+}
+for bar in "${bars[@]}"; do
+	add_device "pci-testdev,membar=$bar"
 done
+# Its own mask is 28 bits wide; IOVAs are larger. On the root bus, since QEMU's
+# amd-iommu knows devices by the bus number they have before the firmware runs.
+[[ -z $edu ]] || qemu+=(-device "edu,dma_mask=0xffffffffffffffff")
+if [[ -n $shm ]]; then
+	file=$WORK_TMP/shm
+	[[ $shm != *:* ]] || file=${shm#*:}
+	qemu+=(-object
+		"memory-backend-file,id=shm,mem-path=$file,size=${shm%%:*},share=on")
+	add_device "ivshmem-plain,memdev=shm"
+fi
+# A busy host may be late with the first timer ticks, which is no reason to panic.
 qemu+=(-kernel "$bzimage" -initrd "$WORK_TMP/initramfs"
-	-append "console=ttyS0 panic=-1 quiet $append")
+	-append "console=ttyS0 panic=-1 no_timer_check quiet $MACHINE_APPEND $append")
 
 console=$LAB_LOG/console-$KERNEL-$$.log
 if ((${#cmd[@]})); then

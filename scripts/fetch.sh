@@ -6,9 +6,13 @@
 # name in series/) from the machine's own apt sources, and keep its tarball in
 # .lab/fetch/BASE/. The newest version offered is taken unless one is named.
 # What is there already is not fetched again; --update looks for a newer one.
+# A base of another Debian release is reached through an apt root of its own;
+# exits with 4 if the package is not to be had there.
 VERB=fetch
 # shellcheck source=scripts/lib/common.sh
 source "$LAB_TOP/scripts/lib/common.sh"
+# shellcheck source=scripts/lib/apt.sh
+source "$LAB_TOP/scripts/lib/apt.sh"
 
 base='' version='' update=''
 while (($#)); do
@@ -35,15 +39,32 @@ if [[ -n $have && -z $update && (-z $version || $have == "$version") ]]; then
 fi
 
 mkdir -p "$dir"
-if [[ -z $version ]]; then
-	# A machine with nothing installed has no package lists either.
-	if ((EUID == 0)) && { [[ -n $update ]] ||
-		! apt-cache show "$package" >/dev/null 2>&1; }; then
-		run_logged apt-update apt-get update
+suite=$(base_field "$base" Suite)
+# from COMMAND [ARGUMENT...]: apt-get or apt-cache of the release it comes from
+from() {
+	if [[ -n $suite ]]; then
+		apt_of "$suite" "$@"
+	else
+		"$@"
 	fi
-	version=$(apt-cache policy "$package" | sed -n 's/^  Candidate: //p')
-	[[ -n $version && $version != '(none)' ]] ||
-		die "apt offers no $package; run 'apt-get update' or add the release that has it"
+}
+
+if [[ -n $suite ]]; then
+	apt_update_suite "$suite" || {
+		say "$package: this machine's mirror has no $suite"
+		exit 4
+	}
+elif ((EUID == 0)) && { [[ -n $update ]] ||
+	! apt-cache show "$package" >/dev/null 2>&1; }; then
+	# A machine with nothing installed has no package lists either.
+	run_logged apt-update apt-get update
+fi
+if [[ -z $version ]]; then
+	version=$(from apt-cache policy "$package" | sed -n 's/^  Candidate: //p')
+	if [[ -z $version || $version == '(none)' ]]; then
+		say "apt offers no $package; run 'apt-get update' or add the release that has it"
+		exit 4
+	fi
 fi
 [[ $version != "$have" ]] || exit 0
 
@@ -51,7 +72,7 @@ tmpdir
 say "fetching $package $version"
 chmod 755 "$WORK_TMP"
 (cd "$WORK_TMP" && run_logged "fetch-$base" \
-	apt-get -o APT::Sandbox::User=root download "$package=$version")
+	from apt-get -o APT::Sandbox::User=root download "$package=$version")
 run_logged "unpack-$base" dpkg-deb -x "$WORK_TMP"/"$package"_*.deb "$WORK_TMP/x"
 rm -f "$dir"/*.tar.xz
 mv "$WORK_TMP"/x/usr/src/"$package".tar.xz "$dir/"

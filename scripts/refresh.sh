@@ -32,7 +32,7 @@ parse_kernel "$kernel"
 	die ".lab/src/$KERNEL has uncommitted changes; commit them (git commit --fixup=...) or drop them first"
 
 # Take out the harness commit and squash fixups, so that HEAD ends the series.
-subject=$(head -n 1 "$LAB_TOP/series/$BASE/harness.message")
+subject=$(head -n 1 "$LAB_TOP/series/harness.message")
 harness=$(git -C "$SRC" log --format='%H %s' refs/lab/start..HEAD |
 	awk -v s="$subject" 'substr($0, 42) == s { print $1; exit }')
 if [[ -n $harness && $harness == "$(git -C "$SRC" rev-parse HEAD)" ]]; then

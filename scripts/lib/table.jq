@@ -32,7 +32,7 @@ def rows($result): reduce ($result[0].benchmarks[] | select(.error_occurred | no
 	({}; .[$row.name | sub("/iterations.*"; "")] = $row);
 
 rows($a) as $old | rows($b) as $new |
-line("instructions as time, 1/ns"; ""; $stock; $pfnmap; "ratio"),
+line("a ns is an instruction"; ""; $stock; $pfnmap; "ratio"),
 ([$a[0].benchmarks[].name | sub("/iterations.*"; "")][] |
 	. as $name |
 	line($name; ($old[$name].bytes // $new[$name].bytes // 0 | bytes);

@@ -70,7 +70,7 @@ series_stamp() {
 # harness_stamp BASE: changes when a file of the harness or its message does
 harness_stamp() {
 	(cd "$LAB_TOP" && {
-		cat "series/$1/harness.message"
+		cat "series/harness.message"
 		harness_files | xargs -r sha256sum
 	}) | sha256sum | cut -d' ' -f1
 }
@@ -133,7 +133,7 @@ commit_harness() {
 		cp -p "$LAB_TOP/$file" "$tree/$file"
 	done < <(harness_files)
 	lab_git -C "$tree" add -f "$HARNESS"
-	lab_git -C "$tree" commit -q -F "$LAB_TOP/series/$base/harness.message"
+	lab_git -C "$tree" commit -q -F "$LAB_TOP/series/harness.message"
 	git -C "$tree" update-ref refs/lab/applied HEAD
 	git -C "$tree" config lab.series "$(series_stamp "$base")"
 	git -C "$tree" config lab.harness "$(harness_stamp "$base")"

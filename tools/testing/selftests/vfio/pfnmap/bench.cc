@@ -3,7 +3,9 @@
  * What VFIO_IOMMU_MAP_DMA and VFIO_IOMMU_UNMAP_DMA cost, for BARs at addresses
  * the CPU can map by PUD, by PMD or by PTE, and for RAM, which must not get
  * slower. Only the ioctl is timed: "first" rows have all faults in it, "again"
- * rows none, and RAM is populated before.
+ * rows none, and RAM is populated before. What a VM does with a BAR beside
+ * that: toggle is one unmap and one map, close is a container's end with the
+ * BAR mapped, replay is the first IOMMU for a container with an emulated device.
  *
  * Wall clock of an emulated CPU is no evidence. Under QEMU's
  * -icount shift=0,sleep=off CLOCK_MONOTONIC counts instructions, one a ns.
@@ -25,6 +27,7 @@
 #include <benchmark/benchmark.h>
 #include <sys/mman.h>
 
+#include "emulated.h"
 #include "environment.h"
 #include "layout.h"
 #include "procfs.h"
@@ -51,7 +54,8 @@ constexpr const char *USAGE =
 	"usage: pfnmap_bench [BDF[,BDF...]] [option...]\n"
 	"\n"
 	"Times VFIO_IOMMU_MAP_DMA and UNMAP_DMA on the first device named, or\n"
-	"on that in PFNMAP_BDF. It must be bound to vfio-pci.\n"
+	"on that in PFNMAP_BDF. It must be bound to vfio-pci, and so must be a\n"
+	"second one, which the close and replay rows need.\n"
 	"\n"
 	"  --size=N        map at most N bytes of the BAR in any row\n"
 	"  --size-1g=N     ... in rows with VA congruent mod 1 GiB (all of it)\n"
@@ -64,29 +68,35 @@ constexpr const char *USAGE =
 	"format: --benchmark_filter=REGEX, --benchmark_format=json,\n"
 	"--benchmark_list_tests, --benchmark_out=FILE and others.\n";
 
+/* The seconds that @call takes, or nothing when it is false: it failed. */
+template <class Call>
+std::optional<double> timed(Call call)
+{
+	auto start = std::chrono::steady_clock::now();
+	bool ok = call();
+	std::chrono::duration<double> took =
+		std::chrono::steady_clock::now() - start;
+
+	if (!ok)
+		return {};
+	return took.count();
+}
+
 /* Times the two ioctls on a whole layout, at the same IOVA every time. */
 class Dma {
 public:
 	explicit Dma(const Environment &env) : env_(env) {}
 
 	/* Each returns the ioctl's seconds, or nothing when it fails. */
-	std::optional<double> map(const Layout &layout) const;
+	std::optional<double> map(const Layout &layout) const
+	{
+		return map(env_.container(), layout);
+	}
+	std::optional<double> map(const Container &container,
+				  const Layout &layout) const;
 	std::optional<double> unmap(const Layout &layout) const;
 
 private:
-	template <class Ioctl>
-	static std::optional<double> timed(Ioctl ioctl)
-	{
-		auto start = std::chrono::steady_clock::now();
-		bool ok = ioctl();
-		std::chrono::duration<double> took =
-			std::chrono::steady_clock::now() - start;
-
-		if (!ok)
-			return {};
-		return took.count();
-	}
-
 	/* Equal to the physical address mod 1 GiB, for the largest leaves. */
 	Iova iova_for(const Layout &layout) const
 	{
@@ -97,13 +107,14 @@ private:
 	const Environment &env_;
 };
 
-std::optional<double> Dma::map(const Layout &layout) const
+std::optional<double> Dma::map(const Container &container,
+			       const Layout &layout) const
 {
 	Iova iova = iova_for(layout);
 
 	return timed([&] {
-		return !env_.container().map_dma(iova, layout.start(),
-						 layout.size(), DMA_RW);
+		return !container.map_dma(iova, layout.start(), layout.size(),
+					  DMA_RW);
 	});
 }
 
@@ -116,6 +127,92 @@ std::optional<double> Dma::unmap(const Layout &layout) const
 
 		return unmapped && *unmapped == layout.size();
 	});
+}
+
+/*
+ * A container beside the Environment's, and a group to come and go: that of the
+ * second device, for it must not be open then.
+ */
+class OwnContainer {
+public:
+	enum class First { group, emulated };
+
+	/* Either the group is in, or an emulated device. */
+	static Result<OwnContainer> create(const std::string &bdf, First first);
+
+	const Container &container() const { return container_; }
+	std::optional<double> join() const
+	{
+		return timed([&] { return !group_.set_container(container_); });
+	}
+	std::optional<double> leave() const
+	{
+		return timed([&] { return !group_.unset_container(); });
+	}
+
+private:
+	struct Emulated {
+		EmulatedDevice device;
+		Group group;
+	};
+
+	OwnContainer(Container container, Group group)
+		: container_(std::move(container)), group_(std::move(group))
+	{
+	}
+	std::optional<Error> join_emulated();
+
+	Container container_;
+	std::optional<Emulated> emulated_;
+	Group group_;
+};
+
+std::optional<Error> OwnContainer::join_emulated()
+{
+	auto device = EmulatedDevice::create();
+
+	if (!device)
+		return device.error();
+
+	auto group = device->open_group();
+
+	if (!group)
+		return group.error();
+	emulated_.emplace(std::move(*device), std::move(*group));
+	if (int error = emulated_->group.set_container(container_))
+		return Error{error, "VFIO_GROUP_SET_CONTAINER, emulated device"};
+	return {};
+}
+
+Result<OwnContainer> OwnContainer::create(const std::string &bdf, First first)
+{
+	if (bdf.empty())
+		return Error{ENODEV, "a second device"};
+
+	auto number = Group::number_of("/sys/bus/pci/devices/" + bdf);
+
+	if (!number)
+		return number.error();
+
+	auto container = Container::open();
+	auto group = Group::open(*number);
+
+	if (!container)
+		return container.error();
+	if (!group)
+		return group.error();
+
+	OwnContainer own(std::move(*container), std::move(*group));
+
+	if (first == First::emulated) {
+		if (auto error = own.join_emulated())
+			return *error;
+	} else if (!own.join()) {
+		return Error{EIO, "VFIO_GROUP_SET_CONTAINER"};
+	}
+	if (int error = own.container_.set_iommu(VFIO_TYPE1v2_IOMMU))
+		return Error{error, "VFIO_SET_IOMMU"};
+	return own;
 }
 
 /* A layout and what has to be set for it to exist. */
@@ -133,8 +230,9 @@ class Subject {
 public:
 	using Make = std::function<Result<Memory>()>;
 
-	Subject(const Environment &env, Make make)
-		: dma_(env), make_(std::move(make))
+	/* @spare: the PCI address of the second device, or empty. */
+	Subject(const Environment &env, std::string spare, Make make)
+		: dma_(env), spare_(std::move(spare)), make_(std::move(make))
 	{
 	}
 	Subject(const Subject &) = delete;
@@ -146,6 +244,12 @@ public:
 	/* A mapping of what is present already. */
 	void map_again(benchmark::State &state);
 	void unmap(benchmark::State &state);
+	/* One of each, as a guest asks for that switches memory decode. */
+	void toggle(benchmark::State &state);
+	/* A container's only group leaves it, and so does all that is mapped. */
+	void close(benchmark::State &state);
+	/* What was only remembered so far is mapped when a device comes. */
+	void replay(benchmark::State &state);
 
 private:
 	/* None of this is timed. What fails stops the row and is false. */
@@ -153,6 +257,10 @@ private:
 	bool be_mapped(benchmark::State &state);
 	bool be_unmapped(benchmark::State &state);
 	void drop();
+
+	/* A container that has it all mapped, without faults left. */
+	std::optional<OwnContainer> own_container(benchmark::State &state,
+						  OwnContainer::First first);
 
 	/* The timed part of both kinds of map rows. */
 	bool map_timed(benchmark::State &state);
@@ -162,6 +270,7 @@ private:
 	static inline Subject *current_;
 
 	Dma dma_;
+	std::string spare_;
 	Make make_;
 	std::optional<Memory> memory_;
 	bool mapped_ = false;
@@ -283,6 +392,98 @@ void Subject::unmap(benchmark::State &state)
 	report(state, layout().size(), 0);
 }
 
+void Subject::toggle(benchmark::State &state)
+{
+	for (auto _ : state) {
+		if (!be_mapped(state))
+			return;
+
+		auto off = dma_.unmap(layout());
+		auto on = dma_.map(layout());
+
+		mapped_ = on.has_value();
+		if (!off || !on)
+			return state.SkipWithError("unmap or map failed");
+		state.SetIterationTime(*off + *on);
+	}
+	report(state, layout().size(), 0);
+}
+
+std::optional<OwnContainer> Subject::own_container(benchmark::State &state,
+						   OwnContainer::First first)
+{
+	auto own = OwnContainer::create(spare_, first);
+
+	if (!own) {
+		state.SkipWithError(own.error().message().c_str());
+		return {};
+	}
+	/* Only now, as it may take a minute for nothing. */
+	if (!present_ && !be_mapped(state))
+		return {};
+	if (!dma_.map(own->container(), layout())) {
+		state.SkipWithError("VFIO_IOMMU_MAP_DMA failed");
+		return {};
+	}
+	return std::move(*own);
+}
+
+void Subject::close(benchmark::State &state)
+{
+	for (auto _ : state) {
+		auto own = own_container(state, OwnContainer::First::group);
+
+		if (!own)
+			return;
+
+		auto seconds = own->leave();
+
+		if (!seconds)
+			return state.SkipWithError("VFIO_GROUP_UNSET_CONTAINER failed");
+		state.SetIterationTime(*seconds);
+	}
+	report(state, layout().size(), 0);
+}
+
+void Subject::replay(benchmark::State &state)
+{
+	for (auto _ : state) {
+		auto own = own_container(state, OwnContainer::First::emulated);
+
+		if (!own)
+			return;
+
+		auto seconds = own->join();
+
+		if (!seconds)
+			return state.SkipWithError("VFIO_GROUP_SET_CONTAINER failed");
+		state.SetIterationTime(*seconds);
+	}
+	report(state, layout().size(), 0);
+}
+
+/* What close and replay take with nothing mapped. */
+void run_empty(benchmark::State &state, const std::string &spare,
+	       OwnContainer::First first)
+{
+	for (auto _ : state) {
+		auto own = OwnContainer::create(spare, first);
+
+		if (!own)
+			return state.SkipWithError(
+				own.error().message().c_str());
+
+		auto seconds = first == OwnContainer::First::group
+				       ? own->leave()
+				       : own->join();
+
+		if (!seconds)
+			return state.SkipWithError("joining or leaving failed");
+		state.SetIterationTime(*seconds);
+	}
+	report(state, 0, 0);
+}
+
 Result<Memory> make_bar(const TestDevice &device, std::size_t size,
 			Congruence congruence)
 {
@@ -331,43 +532,72 @@ Result<Memory> make_hugetlb(std::size_t size)
 	return Memory{std::move(*setting), std::move(*layout)};
 }
 
+using Run = std::function<void(benchmark::State &)>;
 using Row = void (Subject::*)(benchmark::State &);
 
-void add_row(const std::string &name, const std::shared_ptr<Subject> &subject,
-	     Row row, std::int64_t iterations)
+void add_row(const std::string &name, const Run &run, std::int64_t iterations)
 {
-	auto run = [subject, row](benchmark::State &state) {
-		((*subject).*row)(state);
-	};
-
 	benchmark::RegisterBenchmark(name.c_str(), run)
 		->UseManualTime()
 		->Iterations(iterations)
 		->Unit(benchmark::kMicrosecond);
 }
 
-/* In an order that lets every row go on from what the last one left. */
-void add_bar_rows(const Environment &env, const std::string &congruence_name,
-		  Congruence congruence, std::size_t limit,
-		  const Options &options)
+void add_row(const std::string &name, const std::shared_ptr<Subject> &subject,
+	     Row row, std::int64_t iterations)
 {
-	const TestDevice &device = env.devices()[0];
+	add_row(name, [subject, row](benchmark::State &state) {
+		((*subject).*row)(state);
+	}, iterations);
+}
+
+/* What all rows are about. */
+struct Devices {
+	const Environment &env;
+	std::string spare; /* PCI address of the second one, or empty */
+};
+
+/* In an order that lets every row go on from what the last one left. */
+std::shared_ptr<Subject>
+add_bar_rows(const Devices &devices, const std::string &name,
+	     Congruence congruence, std::size_t limit, const Options &options)
+{
+	const TestDevice &device = devices.env.devices()[0];
 	std::size_t size = std::min(device.bar.size, limit);
-	auto subject = std::make_shared<Subject>(env, [&device, size, congruence] {
-		return make_bar(device, size, congruence);
-	});
-	std::string name = "bar/va:" + congruence_name;
+	auto subject = std::make_shared<Subject>(
+		devices.env, devices.spare, [&device, size, congruence] {
+			return make_bar(device, size, congruence);
+		});
 
 	add_row("map/" + name + "/first", subject, &Subject::map_first, 1);
 	add_row("map/" + name + "/again", subject, &Subject::map_again,
 		options.iterations);
 	add_row("unmap/" + name, subject, &Subject::unmap, options.iterations);
+	return subject;
+}
+
+/* Where the VA lies makes no difference to these but in what they map. */
+void add_container_rows(const Devices &devices, const std::string &name,
+			const std::shared_ptr<Subject> &subject,
+			std::int64_t iterations)
+{
+	using First = OwnContainer::First;
+
+	add_row("toggle/" + name, subject, &Subject::toggle, iterations);
+	add_row("close/" + name, subject, &Subject::close, iterations);
+	add_row("replay/" + name, subject, &Subject::replay, iterations);
+	add_row("close/empty", [spare = devices.spare](auto &state) {
+		run_empty(state, spare, First::group);
+	}, iterations);
+	add_row("replay/empty", [spare = devices.spare](auto &state) {
+		run_empty(state, spare, First::emulated);
+	}, iterations);
 }
 
 void add_ram_rows(const Environment &env, const std::string &name,
 		  Subject::Make make, const Options &options)
 {
-	auto subject = std::make_shared<Subject>(env, std::move(make));
+	auto subject = std::make_shared<Subject>(env, "", std::move(make));
 
 	add_row("map/ram:" + name, subject, &Subject::map_again,
 		options.iterations);
@@ -375,13 +605,18 @@ void add_ram_rows(const Environment &env, const std::string &name,
 		options.iterations);
 }
 
-void add_all_rows(const Environment &env, const Options &options)
+void add_all_rows(const Devices &devices, const Options &options)
 {
+	const Environment &env = devices.env;
 	std::size_t ram = options.ram;
+	auto subject = add_bar_rows(devices, "bar/va:1GiB", Congruence::mod_1g,
+				    options.mod_1g, options);
 
-	add_bar_rows(env, "1GiB", Congruence::mod_1g, options.mod_1g, options);
-	add_bar_rows(env, "2MiB", Congruence::mod_2m, options.mod_2m, options);
-	add_bar_rows(env, "4KiB", Congruence::mod_4k, options.mod_4k, options);
+	add_container_rows(devices, "bar/va:1GiB", subject, options.iterations);
+	add_bar_rows(devices, "bar/va:2MiB", Congruence::mod_2m, options.mod_2m,
+		     options);
+	add_bar_rows(devices, "bar/va:4KiB", Congruence::mod_4k, options.mod_4k,
+		     options);
 	add_ram_rows(env, "thp", [ram] { return make_ram(ram, MADV_HUGEPAGE); },
 		     options);
 	add_ram_rows(env, "4k", [ram] { return make_ram(ram, MADV_NOHUGEPAGE); },
@@ -403,7 +638,7 @@ std::optional<std::size_t> parse_size(std::string_view text)
 	if (unit != end) {
 		std::size_t power = units.find(*unit);
 
-		if (power == units.npos || unit + 1 != end)
+		if (power == std::string_view::npos || unit + 1 != end)
 			return {};
 		number <<= 10 * (power + 1);
 	}
@@ -492,14 +727,15 @@ int run(std::span<char *> arguments)
 		return EXIT_SKIP;
 	}
 
-	auto env = Environment::open(bdfs);
+	/* The second one is not opened here: its group has to be free. */
+	auto env = Environment::open(std::span(bdfs).first(1));
 
 	if (!env) {
 		std::fprintf(stderr, "pfnmap_bench: %s\n",
 			     env.error().message().c_str());
 		return EXIT_FAILURE;
 	}
-	add_all_rows(**env, options);
+	add_all_rows({**env, bdfs.size() > 1 ? bdfs[1] : ""}, options);
 	benchmark::RunSpecifiedBenchmarks();
 	/* The rows have subjects, and those the devices. */
 	benchmark::ClearRegisteredBenchmarks();

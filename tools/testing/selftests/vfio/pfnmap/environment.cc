@@ -3,9 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstdlib>
-#include <filesystem>
 #include <sstream>
 
 #include <linux/pci_regs.h>
@@ -19,24 +17,6 @@ namespace {
 std::string sysfs_of(const std::string &bdf)
 {
 	return "/sys/bus/pci/devices/" + bdf;
-}
-
-Result<int> iommu_group_of(const std::string &bdf)
-{
-	std::error_code error;
-	auto link = std::filesystem::read_symlink(
-		sysfs_of(bdf) + "/iommu_group", error);
-
-	if (error)
-		return Error{error.value(), bdf + "/iommu_group"};
-
-	std::string name = link.filename();
-	int number = -1;
-
-	std::from_chars(name.data(), name.data() + name.size(), number);
-	if (number < 0)
-		return Error{EINVAL, link.string()};
-	return number;
 }
 
 /*
@@ -100,7 +80,7 @@ int TestDevice::set_memory_decode(bool on) const
 
 Result<const Group *> Environment::join_group(const std::string &bdf)
 {
-	auto number = iommu_group_of(bdf);
+	auto number = Group::number_of(sysfs_of(bdf));
 
 	if (!number)
 		return number.error();

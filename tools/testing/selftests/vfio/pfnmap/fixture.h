@@ -8,6 +8,7 @@
 #define PFNMAP_FIXTURE_H
 
 #include <cerrno>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -57,11 +58,12 @@ protected:
 		    std::uint32_t flags = DMA_RW);
 
 	/* Success is an UNMAP_DMA that unmapped @size bytes. */
-	testing::AssertionResult unmap_dma(Iova iova, std::size_t size) const;
+	static testing::AssertionResult unmap_dma(Iova iova, std::size_t size);
 
 	/*
 	 * Success is IOMMU tables of all devices that hold @runs in the
-	 * largest possible leaves, and nothing more.
+	 * largest possible leaves, and nothing more; or a machine that does
+	 * not show its tables.
 	 */
 	static testing::AssertionResult
 	table_has_runs(std::span<const Extent> runs);
@@ -69,7 +71,13 @@ protected:
 	/* The same for exactly these leaves. */
 	static testing::AssertionResult
 	table_has_leaves(std::span<const Extent> leaves);
+	static testing::AssertionResult
+	table_has_leaves(const std::string &bdf, std::span<const Extent> leaves);
 	static testing::AssertionResult table_is_empty();
+
+	/* Runs @call, which gives an errno, as map_dma() does its ioctl. */
+	int traced(const std::function<int()> &call);
+	std::span<const Extent> calls() const { return calls_; }
 
 	/*
 	 * Success is a last map_dma() that called iommu_map() once for each of
@@ -112,6 +120,13 @@ private:
 		if (bar().size < (bytes))                                     \
 			GTEST_SKIP() << "needs a BAR of "                     \
 				     << (bytes) / ::pfnmap::SZ_1M << " MiB";  \
+	} while (0)
+
+/* Leaves the test if the IOMMU does not show its tables. */
+#define NEED_IOMMU_TABLE()                                                    \
+	do {                                                                  \
+		if (!env().has_iommu_table())                                 \
+			GTEST_SKIP() << "no VT-d page-table dump in debugfs"; \
 	} while (0)
 
 #endif

@@ -6,7 +6,8 @@
  *	pfnmap_test [BDF[,BDF...]] [--gtest_filter=...] [--gtest_list_tests]
  *
  * Without a BDF PFNMAP_BDF names the devices; without any there is nothing to
- * test and the exit code is 4. The devices must be bound to vfio-pci, and
+ * test and the exit code is 4. Of three or more the last is left for tests that
+ * need a container of their own. All must be bound to vfio-pci, and
  * nothing else may need them meanwhile.
  */
 #include <cstdio>
@@ -18,6 +19,7 @@
 #include "environment.h"
 #include "fixture.h"
 #include "ktap.h"
+#include "unmap_fixture.h"
 
 namespace {
 
@@ -33,6 +35,9 @@ void describe(const pfnmap::Environment &env)
 				      device.bar.phys.value));
 		pfnmap::print_ktap_diagnostic(line);
 	}
+	if (!env.has_iommu_table())
+		pfnmap::print_ktap_diagnostic(
+			"no VT-d page-table dump in debugfs: IOMMU tables are not compared");
 	if (!env.trace())
 		pfnmap::print_ktap_diagnostic(
 			"no iommu:map tracepoint: calls are not counted");
@@ -53,6 +58,11 @@ int main(int argc, char **argv)
 		pfnmap::print_ktap_skip_all(
 			"no device: name one by argument or PFNMAP_BDF");
 		return pfnmap::KSFT_SKIP;
+	}
+
+	if (bdfs.size() > 2) {
+		pfnmap::OwnContainerTest::use_spare(bdfs.back());
+		bdfs.pop_back();
 	}
 
 	auto env = pfnmap::Environment::open(bdfs);

@@ -70,7 +70,7 @@ std::string current_choice(std::string text)
 {
 	std::size_t open = text.find('['), close = text.find(']');
 
-	if (open != text.npos && close != text.npos)
+	if (open != std::string::npos && close != std::string::npos)
 		return text.substr(open + 1, close - open - 1);
 	while (text.ends_with('\n'))
 		text.pop_back();

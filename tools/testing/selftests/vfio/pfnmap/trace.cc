@@ -16,7 +16,9 @@ namespace pfnmap {
 Result<IommuTrace> IommuTrace::create()
 {
 	/* One that a killed process left behind serves as well. */
-	std::string path = "/sys/kernel/tracing/instances/vfio_pfnmap";
+	static int nr_instances;
+	std::string path = "/sys/kernel/tracing/instances/vfio_pfnmap" +
+			   std::to_string(nr_instances++);
 
 	if (mkdir(path.c_str(), 0700) && errno != EEXIST)
 		return Error{errno, path};
@@ -83,7 +85,7 @@ Result<std::vector<Extent>> parse_map_calls(std::string_view trace)
 
 		std::size_t event = line.find(": map: IOMMU: ");
 
-		if (event == line.npos)
+		if (event == std::string::npos)
 			continue;
 
 		Extent call;

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "vfio.h"
 
+#include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstddef>
 #include <cstring>
+#include <filesystem>
 #include <span>
 
 #include <fcntl.h>
@@ -188,6 +191,39 @@ Result<std::size_t> Container::unmap_dma(Iova iova, std::size_t size,
 	return std::size_t{unmap.size};
 }
 
+Result<std::size_t>
+Container::unmap_dma(Iova iova, std::size_t size,
+		     std::span<std::uint64_t> bitmap) const
+{
+	vfio_iommu_type1_dma_unmap unmap{};
+	vfio_bitmap answer{};
+	/* The one comes behind the other, in what C++ cannot name. */
+	alignas(8) std::array<std::byte, sizeof(unmap) + sizeof(answer)> raw;
+
+	unmap.argsz = sizeof(raw);
+	unmap.flags = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP;
+	unmap.iova = iova.value;
+	unmap.size = size;
+	answer.pgsize = SZ_4K;
+	answer.size = bitmap.size_bytes();
+	answer.data = reinterpret_cast<decltype(answer.data)>(bitmap.data());
+	std::memcpy(raw.data(), &unmap, sizeof(unmap));
+	std::memcpy(raw.data() + sizeof(unmap), &answer, sizeof(answer));
+	if (ioctl(fd(), VFIO_IOMMU_UNMAP_DMA, raw.data()))
+		return Error{errno, "VFIO_IOMMU_UNMAP_DMA, dirty bitmap"};
+	return std::size_t{head_of<vfio_iommu_type1_dma_unmap>(raw).size};
+}
+
+int Container::track_dirty_pages(bool on) const
+{
+	vfio_iommu_type1_dirty_bitmap argument{};
+
+	argument.argsz = sizeof(argument);
+	argument.flags = on ? VFIO_IOMMU_DIRTY_PAGES_FLAG_START
+			    : VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP;
+	return ioctl(fd(), VFIO_IOMMU_DIRTY_PAGES, &argument) ? errno : 0;
+}
+
 Result<vfio_device_info> Device::get_info() const
 {
 	vfio_device_info info{};
@@ -277,6 +313,23 @@ Result<Group> Group::open(int number)
 	return Group(std::move(*fd));
 }
 
+Result<int> Group::number_of(const std::string &path)
+{
+	std::error_code error;
+	auto link = std::filesystem::read_symlink(path + "/iommu_group", error);
+
+	if (error)
+		return Error{error.value(), path + "/iommu_group"};
+
+	std::string name = link.filename();
+	int number = -1;
+
+	std::from_chars(name.data(), name.data() + name.size(), number);
+	if (number < 0)
+		return Error{EINVAL, link.string()};
+	return number;
+}
+
 Result<std::uint32_t> Group::get_status() const
 {
 	vfio_group_status status{};
@@ -292,6 +345,11 @@ int Group::set_container(const Container &container) const
 	int fd = container.fd();
 
 	return ioctl(fd_.get(), VFIO_GROUP_SET_CONTAINER, &fd) ? errno : 0;
+}
+
+int Group::unset_container() const
+{
+	return ioctl(fd_.get(), VFIO_GROUP_UNSET_CONTAINER) ? errno : 0;
 }
 
 Result<Device> Group::get_device_fd(const std::string &name) const

@@ -8,6 +8,7 @@
 #define PFNMAP_VFIO_H
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,16 @@ public:
 	Result<std::size_t> unmap_dma(Iova iova, std::size_t size,
 				      std::uint32_t flags = 0) const;
 
+	/*
+	 * The same with VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP: @bitmap gets one
+	 * bit for each 4 KiB from @iova on, set if the page is dirty.
+	 */
+	Result<std::size_t> unmap_dma(Iova iova, std::size_t size,
+				      std::span<std::uint64_t> bitmap) const;
+
+	/* VFIO_IOMMU_DIRTY_PAGES: _FLAG_START or, with false, _FLAG_STOP. */
+	int track_dirty_pages(bool on) const;
+
 	int fd() const { return fd_.get(); }
 
 private:
@@ -106,11 +117,15 @@ class Group {
 public:
 	/* Opens /dev/vfio/@number. */
 	static Result<Group> open(int number);
+	/* The number of the group of the device that sysfs has at @path. */
+	static Result<int> number_of(const std::string &path);
 
 	/* VFIO_GROUP_GET_STATUS: VFIO_GROUP_FLAGS_*. */
 	Result<std::uint32_t> get_status() const;
 	/* VFIO_GROUP_SET_CONTAINER */
 	int set_container(const Container &container) const;
+	/* VFIO_GROUP_UNSET_CONTAINER: EBUSY while one of its devices is open. */
+	int unset_container() const;
 	/* VFIO_GROUP_GET_DEVICE_FD: @name is the device's PCI address. */
 	Result<Device> get_device_fd(const std::string &name) const;
 

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "unmap_fixture.h"
+
+#include "iommu_table.h"
+
+namespace pfnmap {
+
+void UnmapTest::SetUp()
+{
+	DmaTest::SetUp();
+	if (IsSkipped() || HasFatalFailure())
+		return;
+	NEED_BAR(BAR);
+
+	auto now = held();
+
+	ASSERT_OK(now);
+	before_ = *now;
+}
+
+void UnmapTest::TearDown()
+{
+	DmaTest::TearDown();
+	if (!IsSkipped()) {
+		EXPECT_TRUE(holds(0));
+	}
+}
+
+testing::AssertionResult UnmapTest::holds(std::size_t ram) const
+{
+	Held expected = before_;
+	auto now = held();
+
+	if (!now)
+		return testing::AssertionFailure() << now.error().message();
+	expected.memory.locked += ram;
+	expected.pins += static_cast<std::int64_t>(ram / SZ_4K);
+	if (*now == expected)
+		return testing::AssertionSuccess();
+	return testing::AssertionFailure()
+	       << "expected " << describe(expected) << ", there are "
+	       << describe(*now);
+}
+
+const std::optional<CallCounter> &UnmapTest::lookup_counter()
+{
+	static const std::optional<CallCounter> counter =
+		[]() -> std::optional<CallCounter> {
+		auto created = CallCounter::create("iommu_iova_to_phys");
+
+		if (!created)
+			return {};
+		return std::move(*created);
+	}();
+
+	return counter;
+}
+
+testing::AssertionResult
+UnmapTest::looks_up(std::size_t ram, const std::function<void()> &call)
+{
+	const auto &counter = lookup_counter();
+
+	if (!counter) {
+		call();
+		return testing::AssertionSuccess();
+	}
+	if (int error = counter->start())
+		return testing::AssertionFailure()
+		       << "kprobe event: " << errno_name(error);
+	call();
+
+	auto lookups = counter->stop();
+
+	if (!lookups)
+		return testing::AssertionFailure()
+		       << lookups.error().message();
+
+	/* One that ends a run is looked up again, to start the next one. */
+	std::size_t most = 2 * ram / SZ_4K;
+
+	if (*lookups <= most)
+		return testing::AssertionSuccess();
+	return testing::AssertionFailure()
+	       << *lookups << " look-ups in the IOMMU, more than " << most;
+}
+
+Result<Layout> UnmapTest::mixed_layout()
+{
+	return Layout::create({ram_piece(RAM / 4), bar_part(0, BAR),
+			       ram_piece(RAM - RAM / 4)});
+}
+
+Result<Group> OwnContainerTest::open_spare()
+{
+	auto number = Group::number_of("/sys/bus/pci/devices/" + spare_);
+
+	if (!number)
+		return number.error();
+	return Group::open(*number);
+}
+
+void OwnContainerTest::SetUp()
+{
+	UnmapTest::SetUp();
+	if (IsSkipped() || HasFatalFailure())
+		return;
+	if (spare_.empty())
+		GTEST_SKIP() << "needs a third device";
+
+	auto container = Container::open();
+	auto group = open_spare();
+
+	ASSERT_OK(container);
+	ASSERT_OK(group);
+	container_.emplace(std::move(*container));
+	group_.emplace(std::move(*group));
+}
+
+void OwnContainerTest::TearDown()
+{
+	group_.reset();
+	emulated_group_.reset();
+	emulated_.reset();
+	container_.reset();
+	UnmapTest::TearDown();
+}
+
+int OwnContainerTest::join(unsigned long type)
+{
+	/* Devices of a container that has an IOMMU are mapped at once. */
+	if (int error = traced([&] {
+		    return group_->set_container(*container_);
+	    }))
+		return error;
+	return emulated_group_ ? 0 : container_->set_iommu(type);
+}
+
+void OwnContainerTest::join_emulated()
+{
+	auto device = EmulatedDevice::create();
+
+	if (!device && device.error().code == ENOENT)
+		GTEST_SKIP() << "no emulated device: "
+			     << device.error().message();
+	ASSERT_OK(device);
+	emulated_.emplace(std::move(*device));
+
+	auto group = emulated_->open_group();
+
+	ASSERT_OK(group);
+	emulated_group_.emplace(std::move(*group));
+	ASSERT_ERRNO(0, emulated_group_->set_container(*container_));
+	ASSERT_ERRNO(0, container_->set_iommu(VFIO_TYPE1v2_IOMMU));
+}
+
+Result<Iova> OwnContainerTest::map(const Layout &layout)
+{
+	Iova iova = take_iova(layout.size(), layout.phys_of_start());
+
+	if (int error = container_->map_dma(iova, layout.start(),
+					    layout.size(), DMA_RW))
+		return Error{error, "VFIO_IOMMU_MAP_DMA"};
+	return iova;
+}
+
+testing::AssertionResult OwnContainerTest::unmap(Iova iova,
+						 std::size_t size) const
+{
+	auto unmapped = container_->unmap_dma(iova, size);
+
+	if (!unmapped)
+		return testing::AssertionFailure()
+		       << unmapped.error().message();
+	if (*unmapped != size)
+		return testing::AssertionFailure()
+		       << "unmapped " << *unmapped << " bytes of " << size;
+	return testing::AssertionSuccess();
+}
+
+testing::AssertionResult
+OwnContainerTest::spare_has_runs(std::span<const Extent> runs)
+{
+	return table_has_leaves(
+		spare_, largest_leaves(join_runs(runs), env().iommu().pgsizes));
+}
+
+testing::AssertionResult OwnContainerTest::spare_has_nothing()
+{
+	auto table = read_iommu_table(spare_);
+
+	if (!table && (table.error().code == ENODATA || !env().has_iommu_table()))
+		return testing::AssertionSuccess();
+	return table_has_leaves(spare_, {});
+}
+
+} // namespace pfnmap

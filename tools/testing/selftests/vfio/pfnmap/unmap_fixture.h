@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What tests of ways out have: every one ends with as much memory locked and as
+ * many pages pinned as it began with, and can tell how many addresses the
+ * kernel looked up in the IOMMU.
+ */
+#ifndef PFNMAP_UNMAP_FIXTURE_H
+#define PFNMAP_UNMAP_FIXTURE_H
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "calls.h"
+#include "emulated.h"
+#include "fixture.h"
+#include "memory_stats.h"
+
+namespace pfnmap {
+
+class UnmapTest : public DmaTest {
+protected:
+	void SetUp() override;
+	void TearDown() override;
+
+	/* As at the start of the test, but for @ram bytes mapped since then. */
+	testing::AssertionResult holds(std::size_t ram) const;
+
+	/*
+	 * Success is a @call that looked up as many addresses as it takes to
+	 * find the pages of @ram bytes, none for a BAR; or a kernel that does
+	 * not tell.
+	 */
+	static testing::AssertionResult
+	looks_up(std::size_t ram, const std::function<void()> &call);
+
+	/* A BAR between two pieces of RAM, @RAM bytes together. */
+	static constexpr std::size_t RAM = 40 * SZ_4K;
+	static constexpr std::size_t BAR = 8 * SZ_2M;
+
+	static Result<Layout> mixed_layout();
+
+	/* Empty where the kernel has no kprobe events. */
+	static const std::optional<CallCounter> &lookup_counter();
+
+private:
+	Held before_;
+};
+
+/*
+ * A container of the test's own, and a group for it: that of a device that is
+ * in no container, since one whose device is open cannot leave its container.
+ * Only the group counts, BARs are those of the other devices.
+ */
+class OwnContainerTest : public UnmapTest {
+public:
+	/* The device's PCI address; it is bound to vfio-pci. */
+	static void use_spare(std::string bdf) { spare_ = std::move(bdf); }
+
+protected:
+	void SetUp() override;
+	void TearDown() override;
+
+	static const std::string &spare() { return spare_; }
+	static Result<Group> open_spare();
+
+	/* Puts the group in and, if it is the first, chooses the IOMMU. */
+	int join(unsigned long type = VFIO_TYPE1v2_IOMMU);
+	int leave() { return group_->unset_container(); }
+
+	/* Puts an emulated device in, which has to be the first. */
+	void join_emulated();
+	int leave_emulated() { return emulated_group_->unset_container(); }
+
+	/* Maps all of @layout at an IOVA of its own. */
+	Result<Iova> map(const Layout &layout);
+
+	/* Success is an UNMAP_DMA that unmapped @size bytes. */
+	testing::AssertionResult unmap(Iova iova, std::size_t size) const;
+
+	/* The oracle for the spare device. */
+	static testing::AssertionResult
+	spare_has_runs(std::span<const Extent> runs);
+	/* Having no tables at all will do as well. */
+	static testing::AssertionResult spare_has_nothing();
+
+	/* In this order: a device is removed after its group is closed. */
+	std::optional<Container> container_;
+	std::optional<EmulatedDevice> emulated_;
+	std::optional<Group> emulated_group_;
+	std::optional<Group> group_;
+
+private:
+	static inline std::string spare_;
+};
+
+} // namespace pfnmap
+
+#endif
