@@ -10,13 +10,15 @@
 VERB=build
 # shellcheck source=scripts/lib/common.sh
 source "$LAB_TOP/scripts/lib/common.sh"
+# shellcheck source=scripts/lib/kbuild.sh
+source "$LAB_TOP/scripts/lib/kbuild.sh"
 
-kernel='' jobs=$(nproc)
+kernel=''
 while (($#)); do
 	case $1 in
 	-h | --help) show_help ;;
 	-j)
-		jobs=${2:?-j needs a value}
+		KBUILD_JOBS=${2:?-j needs a value}
 		shift
 		;;
 	-*) usage_error "unknown option $1" ;;
@@ -26,47 +28,7 @@ while (($#)); do
 done
 [[ -n $kernel ]] || usage_error "which kernel?"
 parse_kernel "$kernel"
-need make=make gcc=gcc ld=binutils flex=flex bison=bison bc=bc perl=perl ccache=ccache \
-	/usr/include/libelf.h=libelf-dev
-
-kmake() {
-	local cc=gcc
-	! command -v ccache >/dev/null || cc='ccache gcc'
-	CCACHE_BASEDIR=$LAB_DIR CCACHE_NOHASHDIR=yes \
-		KBUILD_BUILD_USER=lab KBUILD_BUILD_HOST=lab \
-		KBUILD_BUILD_TIMESTAMP='Sun Nov 22 00:00:00 UTC 2026' \
-		make -C "$SRC" O="$BUILD" CC="$cc" -j"$jobs" "$@"
-}
-
-# A fragment's line that olddefconfig dropped or changed would give a kernel
-# other than the one asked for.
-check_config() {
-	local fragment line lost=()
-	for fragment in "$@"; do
-		while read -r line; do
-			if [[ $line == *=n ]]; then
-				! grep -q "^${line%=n}=" "$BUILD/.config" || lost+=("$line")
-			else
-				grep -qx "$line" "$BUILD/.config" || lost+=("$line")
-			fi
-		done < <(grep '^CONFIG_' "$fragment")
-	done
-	((!${#lost[@]})) || die "these options did not survive olddefconfig: ${lost[*]}"
-}
-
-configure() {
-	local fragments=("$LAB_TOP"/scripts/kconfig/{guest,vfio}.config) stamp
-	[[ -z $DEBUG ]] || fragments+=("$LAB_TOP/scripts/kconfig/debug.config")
-	stamp=$(cat "${fragments[@]}" | sha256sum)
-	if [[ -f $BUILD/.config && $(cat "$BUILD/.lab-config" 2>/dev/null) == "$stamp" ]]; then
-		return 0
-	fi
-	mkdir -p "$BUILD"
-	cat "${fragments[@]}" >"$BUILD/lab.config"
-	KCONFIG_ALLCONFIG=$BUILD/lab.config run_logged "config-$KERNEL" kmake allnoconfig
-	check_config "${fragments[@]}"
-	echo "$stamp" >"$BUILD/.lab-config"
-}
+need_kbuild
 
 # progress LOG: how far a build is, in one line that is rewritten on a terminal
 progress() {
@@ -103,5 +65,7 @@ compile() {
 }
 
 bash "$LAB_TOP/scripts/apply.sh" "$KERNEL" --keep
-configure
+fragments=("$LAB_TOP"/scripts/kconfig/{guest,vfio}.config)
+[[ -z $DEBUG ]] || fragments+=("$LAB_TOP/scripts/kconfig/debug.config")
+configure "${fragments[@]}"
 compile

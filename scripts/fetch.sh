@@ -40,15 +40,6 @@ fi
 
 mkdir -p "$dir"
 suite=$(base_field "$base" Suite)
-# from COMMAND [ARGUMENT...]: apt-get or apt-cache of the release it comes from
-from() {
-	if [[ -n $suite ]]; then
-		apt_of "$suite" "$@"
-	else
-		"$@"
-	fi
-}
-
 if [[ -n $suite ]]; then
 	apt_update_suite "$suite" || {
 		say "$package: this machine's mirror has no $suite"
@@ -60,7 +51,7 @@ elif ((EUID == 0)) && { [[ -n $update ]] ||
 	run_logged apt-update apt-get update
 fi
 if [[ -z $version ]]; then
-	version=$(from apt-cache policy "$package" | sed -n 's/^  Candidate: //p')
+	version=$(apt_for "$base" apt-cache policy "$package" | sed -n 's/^  Candidate: //p')
 	if [[ -z $version || $version == '(none)' ]]; then
 		say "apt offers no $package; run 'apt-get update' or add the release that has it"
 		exit 4
@@ -72,7 +63,7 @@ tmpdir
 say "fetching $package $version"
 chmod 755 "$WORK_TMP"
 (cd "$WORK_TMP" && run_logged "fetch-$base" \
-	from apt-get -o APT::Sandbox::User=root download "$package=$version")
+	apt_for "$base" apt-get -o APT::Sandbox::User=root download "$package=$version")
 run_logged "unpack-$base" dpkg-deb -x "$WORK_TMP"/"$package"_*.deb "$WORK_TMP/x"
 rm -f "$dir"/*.tar.xz
 mv "$WORK_TMP"/x/usr/src/"$package".tar.xz "$dir/"

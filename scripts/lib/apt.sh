@@ -20,6 +20,18 @@ apt_of() {
 		-o APT::Sandbox::User=root "${@:2}"
 }
 
+# apt_for BASE COMMAND [ARGUMENT...]: of the release that BASE's source is from
+apt_for() {
+	local suite
+	suite=$(base_field "$1" Suite)
+	shift
+	if [[ -n $suite ]]; then
+		apt_of "$suite" "$@"
+	else
+		"$@"
+	fi
+}
+
 # apt_mirror: where this machine gets its own release from
 apt_mirror() {
 	local codename

@@ -103,8 +103,13 @@ base_field() {
 	sed -n "s/^$2: *//p" "$LAB_TOP/series/$1/BASE"
 }
 
-# source_version BASE: the package version fetched for BASE, empty if none
+# source_version BASE: the package version fetched for BASE, empty if none;
+# SOURCE_VERSION stands for another one where that is tried
 source_version() {
+	if [[ -n ${SOURCE_VERSION:-} ]]; then
+		echo "$SOURCE_VERSION"
+		return 0
+	fi
 	cat "$LAB_DIR/fetch/$1/version" 2>/dev/null || true
 }
 

@@ -70,7 +70,7 @@ series_stamp() {
 # harness_stamp BASE: changes when a file of the harness or its message does
 harness_stamp() {
 	(cd "$LAB_TOP" && {
-		cat "series/harness.message"
+		cat series/harness.message "series/$1/harness.diff"
 		harness_files | xargs -r sha256sum
 	}) | sha256sum | cut -d' ' -f1
 }
@@ -125,13 +125,15 @@ apply_patch() {
 	return 1
 }
 
-# commit_harness BASE TREE: the whole files of the harness as the last commit
+# commit_harness BASE TREE: the whole files of the harness as the last commit,
+# with what series/BASE/harness.diff does to register them
 commit_harness() {
 	local base=$1 tree=$2 file
 	while read -r file; do
 		mkdir -p "$tree/$(dirname "$file")"
 		cp -p "$LAB_TOP/$file" "$tree/$file"
 	done < <(harness_files)
+	git -C "$tree" apply --index "$LAB_TOP/series/$base/harness.diff"
 	lab_git -C "$tree" add -f "$HARNESS"
 	lab_git -C "$tree" commit -q -F "$LAB_TOP/series/harness.message"
 	git -C "$tree" update-ref refs/lab/applied HEAD

@@ -317,9 +317,9 @@ void FaultsSecondDomain::expect_replays(const Layout &layout, std::size_t ram)
 		if (has_own_domain(iova)) {
 			found = true;
 			/* It is taken down in both. */
-			EXPECT_TRUE(looks_up(ram, [&] {
+			expect_look_ups(ram, [&] {
 				EXPECT_TRUE(unmap_dma(iova, layout.size()));
-			}));
+			});
 			EXPECT_TRUE(spare_has_nothing());
 			EXPECT_TRUE(table_is_empty());
 			EXPECT_TRUE(holds(0));
@@ -368,11 +368,11 @@ TEST_F(FaultsSecondDomain, no_look_ups)
 	for (unsigned int nth = 1; nth < MOST && !HasFailure(); nth++) {
 		int error = 0;
 
-		EXPECT_TRUE(looks_up(0, [&] {
+		expect_look_ups(0, [&] {
 			error = call_failing(nth, [&] {
 				return group_->set_container(env().container());
 			});
-		}));
+		});
 		if (!error) {
 			EXPECT_ERRNO(0, leave());
 		}

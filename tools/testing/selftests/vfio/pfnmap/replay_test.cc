@@ -108,7 +108,7 @@ Replay::joined_with_one_call_each(std::span<const Extent> runs) const
 void Replay::expect_join_maps()
 {
 	/* Pages that are about to be pinned are nowhere in the IOMMU yet. */
-	EXPECT_TRUE(looks_up(0, [&] { ASSERT_ERRNO(0, join()); }));
+	expect_look_ups(0, [&] { ASSERT_ERRNO(0, join()); });
 
 	std::vector<Extent> all;
 
@@ -126,9 +126,9 @@ void Replay::expect_join_maps()
 void Replay::expect_unmaps()
 {
 	for (const Mapping &mapping : mappings_)
-		EXPECT_TRUE(looks_up(mapping.ram, [&] {
+		expect_look_ups(mapping.ram, [&] {
 			EXPECT_TRUE(unmap(mapping.iova, mapping.layout.size()));
-		}));
+		});
 	mappings_.clear();
 	EXPECT_TRUE(spare_has_nothing());
 	EXPECT_TRUE(holds(0));
@@ -198,9 +198,9 @@ TEST_F(Replay, unmapped_before)
 
 	/* Nothing has been done for it, and nothing is undone. */
 	ASSERT_OK(iova);
-	EXPECT_TRUE(looks_up(0, [&] {
+	expect_look_ups(0, [&] {
 		EXPECT_TRUE(unmap(*iova, layout->size()));
-	}));
+	});
 	EXPECT_TRUE(holds(0));
 	expect_join_maps();
 }
@@ -212,7 +212,7 @@ TEST_F(Replay, again_and_again)
 	for (int i = 0; i < 3; i++) {
 		expect_join_maps();
 		/* The emulated device needs no pins, but the mappings. */
-		EXPECT_TRUE(looks_up(ram(), [&] { EXPECT_ERRNO(0, leave()); }));
+		expect_look_ups(ram(), [&] { EXPECT_ERRNO(0, leave()); });
 		EXPECT_TRUE(spare_has_nothing());
 		EXPECT_TRUE(holds(0));
 	}
@@ -251,10 +251,10 @@ TEST_F(Replay, all_leave)
 	add(Layout::create({bar_part(0, BAR)}), 0);
 	add(mixed_layout(), RAM);
 	expect_join_maps();
-	EXPECT_TRUE(looks_up(RAM, [&] {
+	expect_look_ups(RAM, [&] {
 		EXPECT_ERRNO(0, leave_emulated());
 		EXPECT_ERRNO(0, leave());
-	}));
+	});
 	EXPECT_TRUE(spare_has_nothing());
 	EXPECT_TRUE(holds(0));
 }
@@ -281,7 +281,7 @@ TEST_F(ReplayFails, hole)
 	Layout &last = layout(2);
 
 	ASSERT_ERRNO(0, last.va().clear(RAM + BAR, SZ_4K));
-	EXPECT_TRUE(looks_up(2 * RAM, [&] { expect_join_fails(EFAULT); }));
+	expect_look_ups(2 * RAM, [&] { expect_join_fails(EFAULT); });
 	expect_join_fails(EFAULT);
 
 	/* With the hole filled, as if nothing had been. */

@@ -85,6 +85,15 @@ UnmapTest::looks_up(std::size_t ram, const std::function<void()> &call)
 	       << *lookups << " look-ups in the IOMMU, more than " << most;
 }
 
+void UnmapTest::expect_look_ups(std::size_t ram,
+				const std::function<void()> &call,
+				std::source_location where)
+{
+	if (auto few = looks_up(ram, call); !few)
+		ADD_FAILURE_AT(where.file_name(), static_cast<int>(where.line()))
+			<< few.message();
+}
+
 Result<Layout> UnmapTest::mixed_layout()
 {
 	return Layout::create({ram_piece(RAM / 4), bar_part(0, BAR),

@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <optional>
+#include <source_location>
 #include <string>
 
 #include "calls.h"
@@ -27,12 +28,18 @@ protected:
 	testing::AssertionResult holds(std::size_t ram) const;
 
 	/*
-	 * Success is a @call that looked up as many addresses as it takes to
+	 * Success is a @call that looked up no more addresses than it takes to
 	 * find the pages of @ram bytes, none for a BAR; or a kernel that does
 	 * not tell.
 	 */
 	static testing::AssertionResult
 	looks_up(std::size_t ram, const std::function<void()> &call);
+
+	/* The failure's message has a whole @call in it if a macro does it. */
+	static void
+	expect_look_ups(std::size_t ram, const std::function<void()> &call,
+			std::source_location where =
+				std::source_location::current());
 
 	/* A BAR between two pieces of RAM, @RAM bytes together. */
 	static constexpr std::size_t RAM = 40 * SZ_4K;

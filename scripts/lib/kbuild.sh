@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# Configuring and compiling a kernel. SRC is the tree, BUILD the output.
+
+KBUILD_JOBS=$(nproc)
+KBUILD_ARCH=()
+
+kmake() {
+	local cc=gcc
+	[[ ${KBUILD_ARCH[*]} != *CROSS_COMPILE=* ]] || cc=${KBUILD_ARCH[*]##*CROSS_COMPILE=}gcc
+	! command -v ccache >/dev/null || cc="ccache $cc"
+	CCACHE_BASEDIR=$LAB_DIR CCACHE_NOHASHDIR=yes \
+		KBUILD_BUILD_USER=lab KBUILD_BUILD_HOST=lab \
+		KBUILD_BUILD_TIMESTAMP='Sun Nov 22 00:00:00 UTC 2026' \
+		make -C "$SRC" O="$BUILD" "${KBUILD_ARCH[@]}" CC="$cc" -j"$KBUILD_JOBS" "$@"
+}
+
+need_kbuild() {
+	need make=make gcc=gcc ld=binutils flex=flex bison=bison bc=bc perl=perl \
+		ccache=ccache /usr/include/libelf.h=libelf-dev
+}
+
+# configure FRAGMENT...: allnoconfig plus the fragments, of which every line has
+# to survive: one that olddefconfig drops or changes would give a kernel other
+# than the one asked for. What is configured so already is left alone.
+configure() {
+	local fragment line lost=() stamp
+	stamp=$(cat "$@" | sha256sum)
+	if [[ -f $BUILD/.config && $(cat "$BUILD/.lab-config" 2>/dev/null) == "$stamp" ]]; then
+		return 0
+	fi
+	mkdir -p "$BUILD"
+	cat "$@" >"$BUILD/lab.config"
+	KCONFIG_ALLCONFIG=$BUILD/lab.config \
+		run_logged "config-$(basename "$BUILD")" kmake allnoconfig
+	for fragment in "$@"; do
+		while read -r line; do
+			if [[ $line == *=n ]]; then
+				! grep -q "^${line%=n}=" "$BUILD/.config" || lost+=("$line")
+			else
+				grep -qx "$line" "$BUILD/.config" || lost+=("$line")
+			fi
+		done < <(grep '^CONFIG_' "$fragment")
+	done
+	((!${#lost[@]})) || die "these options did not survive olddefconfig: ${lost[*]}"
+	echo "$stamp" >"$BUILD/.lab-config"
+}
