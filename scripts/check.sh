@@ -55,6 +55,7 @@ CHECK_SRC=$LAB_DIR/src/check-$BASE
 checkout() {
 	if [[ ! -d $CHECK_SRC ]]; then
 		git clone -q --shared --no-checkout "$SRC_PATCHED" "$CHECK_SRC"
+		git -C "$CHECK_SRC" config gc.auto 0
 	fi
 	git -C "$CHECK_SRC" fetch -q "$SRC_PATCHED" \
 		'+refs/lab/*:refs/lab/*' '+refs/tags/base:refs/tags/base'

@@ -55,3 +55,29 @@ apt_update_suite() {
 	apt_of "$suite" apt-get update >"$LAB_LOG/apt-$suite.log" 2>&1 || return 1
 	touch "$root/updated"
 }
+
+# apt_closure SUITE PACKAGE: PACKAGE and all it depends on, one a line. An
+# empty status file stands for a machine with nothing installed.
+apt_closure() {
+	local status=$LAB_DIR/apt/$1/status
+	: >"$status"
+	apt_of "$1" apt-get -o "Dir::State::Status=$status" install -s \
+		--no-install-recommends "$2" | awk '$1 == "Inst" { print $2 }'
+}
+
+# apt_unpack SUITE DIRECTORY PACKAGE...: their files below DIRECTORY, nothing of
+# theirs is run; fails when they cannot be fetched
+apt_unpack() {
+	local suite=$1 root=$2 debs=$LAB_DIR/apt/$1/debs deb
+	shift 2
+	rm -rf "$debs" "$root"
+	mkdir -p "$debs" "$root"
+	(cd "$debs" && apt_of "$suite" apt-get -qq download "$@") \
+		>"$LAB_LOG/apt-download-$suite.log" 2>&1 || return 1
+	# /lib may come as a folder or as a link to usr/lib; either will do.
+	for deb in "$debs"/*.deb; do
+		dpkg-deb --fsys-tarfile "$deb" |
+			tar -x -C "$root" --keep-directory-symlink || return 1
+	done
+	rm -rf "$debs"
+}

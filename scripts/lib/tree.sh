@@ -31,6 +31,8 @@ make_base_tree() {
 	tar -C "$tree.new" --strip-components=1 \
 		-xf "$LAB_DIR/fetch/$base/$package.tar.xz"
 	lab_git -C "$tree.new" init -q -b source
+	# To pack a kernel takes minutes of a CPU and gains nothing here.
+	git -C "$tree.new" config gc.auto 0
 	# The kernel's .gitignore would leave out files the tarball has.
 	lab_git -C "$tree.new" add -A -f
 	lab_git -C "$tree.new" commit -q -m "$package $version"
@@ -51,6 +53,7 @@ clone_base_tree() {
 	fi
 	rm -rf "$tree"
 	git clone -q --local "$origin" "$tree"
+	git -C "$tree" config gc.auto 0
 	git -C "$tree" config lab.version "$version"
 }
 

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# What `lab clients` measured, one object a QEMU and BAR, as a table.
+
+def lpad($n): tostring | " " * ([$n - length, 0] | max) + .;
+def pad($n): . + " " * ([$n - length, 0] | max);
+
+# Microseconds in the unit that suits
+def duration:
+	if . >= 1e6 then "\(. / 1e4 | round / 100) s"
+	elif . >= 1e3 then "\(. / 1e1 | round / 100) ms"
+	else "\(round) us"
+	end;
+
+def mean: add / length;
+def ratio($a; $b): if $b == 0 then "-" else "\($a / $b | round) x" end;
+
+def line($qemu; $bar; $what; $stock; $pfnmap; $ratio):
+	"\($qemu | pad(8))\($bar | lpad(6))  \($what | pad(18))\($stock | lpad(13))\($pfnmap | lpad(13))\($ratio | lpad(10))";
+
+line("QEMU"; "BAR"; "wall clock"; $stock; $pfnmap; "ratio"),
+(.[] |
+	line(.qemu; .bar; "region_add"; .stock.add | duration;
+	     .pfnmap.add | duration; ratio(.stock.add; .pfnmap.add)),
+	(.stock.resets | mean) as $a | (.pfnmap.resets | mean) as $b |
+	line(""; ""; "reset (\(.stock.resets | length)/\(.pfnmap.resets | length))";
+	     $a | duration; $b | duration; ratio($a; $b)))
