@@ -1114,6 +1114,8 @@ void MapRace::expect_only(Iova iova, std::span<const Piece> pieces)
 
 void MapRace::race(const Piece &first, const Piece *second)
 {
+	NEED_IOMMU_TABLE();
+
 	auto layout = Layout::create({first});
 
 	ASSERT_OK(layout);
