@@ -44,7 +44,7 @@ done
 ((${#gates[@]})) || gates=("${ALL_GATES[@]}")
 parse_kernel "$base-pfnmap"
 need_kbuild
-need sparse=sparse
+need sparse=sparse python3=python3
 
 bash "$LAB_TOP/scripts/apply.sh" "$KERNEL" --keep
 SRC_PATCHED=$SRC

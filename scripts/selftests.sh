@@ -57,7 +57,7 @@ for program in "${programs[@]}"; do
 	adds+=(--add "$out/$program:/bin/")
 done
 leave_out=''
-! dpkg --compare-versions "$BASE" lt 7.0 || leave_out='-V overflow'
+! dpkg --compare-versions "$BASE" lt 7.0 || leave_out='-T overflow'
 # shellcheck disable=SC2016 # expanded in the guest
 bash "$LAB_TOP/scripts/boot.sh" "$kernel" --bar "$bar" "${adds[@]}" -- sh -c '
 	echo 4 >/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages

@@ -64,7 +64,7 @@ for base in "$LAB_TOP"/series/*/BASE; do
 		continue
 	fi
 	if [[ -n $host ]]; then
-		need bats=bats
+		need bats=bats pgrep=procps
 		LAB_TEST_BASE=$base run_part "lab-$base" bats --tap "$LAB_TOP/tests"
 		# The gates that need no compiler; 'lab check' has the others.
 		run_part "check-$base" bash "$LAB_TOP/scripts/check.sh" "$base" \
