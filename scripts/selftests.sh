@@ -59,9 +59,8 @@ done
 leave_out=''
 ! dpkg --compare-versions "$BASE" lt 7.0 || leave_out='-T overflow'
 # shellcheck disable=SC2016 # expanded in the guest
-bash "$LAB_TOP/scripts/boot.sh" "$kernel" --bar "$bar" "${adds[@]}" -- sh -c '
-	echo 4 >/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages
-	echo 1 >/sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages
+bash "$LAB_TOP/scripts/boot.sh" "$kernel" --bar "$bar" --mem 6G \
+	--append "hugepagesz=1G hugepages=1 hugepagesz=2M hugepages=4" "${adds[@]}" -- sh -c '
 	leave_out=$1
 	shift
 	failed=0
