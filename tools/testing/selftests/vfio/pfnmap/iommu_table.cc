@@ -5,8 +5,10 @@
 #include <bit>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <optional>
 #include <sstream>
+#include <thread>
 
 #include "fd.h"
 
@@ -121,12 +123,26 @@ Result<std::vector<Extent>> parse_iommu_table(std::string_view dump)
 
 Result<std::vector<Extent>> read_iommu_table(const std::string &bdf)
 {
-	auto dump = read_file("/sys/kernel/debug/iommu/intel/" + bdf +
-			      "/domain_translation_struct");
+	constexpr int TRIES = 10;
+	constexpr std::chrono::milliseconds PAUSE{2};
 
-	if (!dump)
-		return dump.error();
-	return parse_iommu_table(*dump);
+	/*
+	 * An emulated VT-d has been seen to show nothing for a moment, while
+	 * another CPU toggled memory decode. What is not attached stays so.
+	 */
+	for (int tries = TRIES;; tries--) {
+		auto dump = read_file("/sys/kernel/debug/iommu/intel/" + bdf +
+				      "/domain_translation_struct");
+
+		if (!dump)
+			return dump.error();
+
+		auto table = parse_iommu_table(*dump);
+
+		if (table || table.error().code != ENODATA || tries == 1)
+			return table;
+		std::this_thread::sleep_for(PAUSE);
+	}
 }
 
 std::vector<Extent> join_runs(std::span<const Extent> extents)

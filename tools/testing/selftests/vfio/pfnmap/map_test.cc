@@ -2,6 +2,7 @@
 /* What a MAP_DMA over BARs puts into the IOMMU's tables, and what it refuses. */
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <csignal>
 #include <thread>
 
@@ -1175,7 +1176,11 @@ TEST_F(MapRace, read_only_and_writable)
 
 TEST_F(MapRace, memory_decode_toggles)
 {
+	/* Without, an emulator has no time left for its IOMMU. */
+	constexpr std::chrono::microseconds PAUSE{200};
+
 	NEED_BAR(SMALL);
+	NEED_IOMMU_TABLE();
 
 	auto layout = bar_layout(SMALL);
 
@@ -1184,9 +1189,9 @@ TEST_F(MapRace, memory_decode_toggles)
 	std::jthread other([&](const std::stop_token &stop) {
 		while (!stop.stop_requested()) {
 			device().set_memory_decode(false);
-			std::this_thread::yield();
+			std::this_thread::sleep_for(PAUSE);
 			device().set_memory_decode(true);
-			std::this_thread::yield();
+			std::this_thread::sleep_for(PAUSE);
 		}
 	});
 	Iova iova = take_iova(SMALL, bar().phys);
