@@ -40,9 +40,14 @@ pack() {
 build_initramfs() {
 	local base=$1 out=$LAB_DIR/initramfs/$1.cpio root program
 	need busybox=busybox-static
+	mkdir -p "$LAB_DIR/initramfs"
+	# Several VMs may be started at once; one of them builds.
+	exec 9>"$LAB_DIR/initramfs/lock"
+	flock 9
 	build_harness "$base"
 	if [[ -f $out && -z $(find "$LAB_DIR/harness/$base" -maxdepth 1 -newer "$out" -type f) &&
 		! "$LAB_TOP/scripts/guest/init" -nt $out ]]; then
+		exec 9>&-
 		return 0
 	fi
 	tmpdir
@@ -57,4 +62,5 @@ build_initramfs() {
 	pack "$root" "$out.new"
 	mv "$out.new" "$out"
 	rm -rf "$root"
+	exec 9>&-
 }
