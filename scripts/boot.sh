@@ -6,7 +6,8 @@
 # and run CMD in the guest, where the harness (pfnmap_test, pfnmap_bench) and
 # busybox are on the PATH. Prints only what CMD prints and exits with its
 # code; 124 when the time is up, 125 when the guest never came up or was lost
-# (the end of its console is shown then). Without CMD: a shell in the guest.
+# (the end of its console is shown then). A warning, a lockdep report or the
+# like in the kernel's log makes a 0 of it a 1. Without CMD: a shell in the guest.
 #
 #   -m MACHINE       intel (default), intel-4k, amd or virtio: the IOMMU it has,
 #                    a line of scripts/machines
@@ -18,9 +19,13 @@
 #                    content is FILE's if there is one, and stays there
 #   --icount         one guest nanosecond an instruction, for figures
 #   --smp N          guest CPUs, default 2 (1 with --icount)
+#   --mttcg          the guest's CPUs run at once even where they should take
+#                    turns: before QEMU 8.1, one can lose an access to a device
+#                    (its timer's, for one) while another toggles memory decode
 #   --mem SIZE       guest memory, default 4G
 #   --timeout SEC    default 1800
 #   --append TEXT    more kernel parameters
+#   --image FILE     boot this bzImage instead of the one built for KERNEL
 #   --add FILE[:TO]  put a file of the host into the guest, at / or at TO
 #   --kvm            use /dev/kvm instead of emulation, at your own risk
 #   -v, --verbose    print the QEMU command, ready to copy
@@ -41,17 +46,26 @@ find_machine() {
 	usage_error "no machine '$1'; there are ${names[*]}"
 }
 
+# qemu_is_at_least VERSION
+qemu_is_at_least() {
+	local version
+	version=$(qemu-system-x86_64 --version | sed -n 's/^QEMU emulator version \([0-9.]*\).*/\1/p')
+	dpkg --compare-versions "$version" ge "$1"
+}
+
 kernel='' machine=intel bars=() edu='' shm='' icount='' smp='' mem=4G timeout=1800
-append='' adds=() accel=tcg verbose='' dry_run='' cmd=()
+append='' adds=() image='' accel=tcg mttcg='' verbose='' dry_run='' cmd=()
 while (($#)); do
 	case $1 in
 	-h | --help) show_help ;;
 	--icount) icount=yes ;;
 	--kvm) accel=kvm ;;
 	--edu) edu=yes ;;
+	--mttcg) mttcg=yes ;;
 	-v | --verbose) verbose=yes ;;
 	--dry-run) verbose=yes dry_run=yes ;;
-	-m | --machine | --bar | --shm | --smp | --mem | --timeout | --append | --add)
+	-m | --machine | --bar | --shm | --smp | --mem | --timeout | --append | --add | \
+		--image)
 		(($# > 1)) || usage_error "$1 needs a value"
 		case $1 in
 		-m | --machine) machine=$2 ;;
@@ -62,6 +76,7 @@ while (($#)); do
 		--timeout) timeout=$2 ;;
 		--append) append=$2 ;;
 		--add) adds+=("$2") ;;
+		--image) image=$2 ;;
 		esac
 		shift
 		;;
@@ -84,10 +99,13 @@ find_machine "$machine"
 ((${#bars[@]})) || bars=("$MACHINE_BAR")
 need qemu-system-x86_64=qemu-system-x86
 
-bzimage=$BUILD/arch/x86/boot/bzImage
+bzimage=${image:-$BUILD/arch/x86/boot/bzImage}
+[[ -z $image || -f $image ]] || die "--image: no file $image"
 [[ -f $bzimage ]] || bash "$LAB_TOP/scripts/build.sh" "$KERNEL"
 build_initramfs "$BASE"
 tmpdir
+module=$BUILD/test_modules/pfnmap_test_device.ko
+[[ -n $image || ! -f $module ]] || adds+=("$module:/lab/")
 
 # The command and added files travel in a second archive behind the first.
 make_overlay() {
@@ -111,8 +129,10 @@ qemu=(qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot
 	-M "q35,kernel-irqchip=split" -m "$mem" -device "$MACHINE_IOMMU")
 if [[ $accel == kvm ]]; then
 	qemu+=(-accel kvm -cpu host)
-else
+elif [[ -n $mttcg || -n $icount ]] || qemu_is_at_least 8.1; then
 	qemu+=(-accel tcg -cpu "$MACHINE_CPU")
+else
+	qemu+=(-accel "tcg,thread=single" -cpu "$MACHINE_CPU")
 fi
 if [[ -n $icount ]]; then
 	qemu+=(-icount "shift=0,sleep=off")
@@ -179,10 +199,14 @@ wait $! || status=$?
 wait "$printer" || true
 
 code=$(sed -n 's/^exit //p' "$WORK_TMP/status" 2>/dev/null || true)
-if [[ -n $code ]]; then
+if grep -q '^splat' "$WORK_TMP/status" 2>/dev/null; then
+	say "$KERNEL: the kernel complained; its console: ${console#"$LAB_TOP"/}"
+	sed -n 's/^splat //p' "$WORK_TMP/status" | head -n 40 >&2
+	((code)) || code=1
+elif [[ -n $code ]]; then
 	rm -f "$console"
-	exit "$code"
 fi
+[[ -z $code ]] || exit "$code"
 if ((status == 124)); then
 	say "$KERNEL: no end after $timeout s; its console: ${console#"$LAB_TOP"/}"
 	exit 124

@@ -64,8 +64,18 @@ compile() {
 	fi
 }
 
+# The harness's module, where the kernel can load one.
+compile_module() {
+	local dir=$BUILD/test_modules
+	mkdir -p "$dir"
+	cp -u "$LAB_TOP/$HARNESS"/test_modules/* "$dir/"
+	run_logged "modules-$KERNEL" kmake modules
+	run_logged "test_modules-$KERNEL" kmake M="$dir"
+}
+
 bash "$LAB_TOP/scripts/apply.sh" "$KERNEL" --keep
 fragments=("$LAB_TOP"/scripts/kconfig/{guest,vfio}.config)
 [[ -z $DEBUG ]] || fragments+=("$LAB_TOP/scripts/kconfig/debug.config")
 configure "${fragments[@]}"
 compile
+! grep -qx CONFIG_MODULES=y "$BUILD/.config" || compile_module

@@ -136,6 +136,42 @@ content() {
 	[[ $stderr == *qemu-system-x86_64* ]]
 }
 
+@test "boot: a machine that does not exist is named, with those that do" {
+	run ./lab boot "$K" -m ppc -- true
+	[ "$status" -eq 2 ]
+	[[ $output == *"ppc"*"intel intel-4k amd virtio"* ]]
+}
+
+@test "boot: --shm leaves in its file what a device wrote" {
+	run --separate-stderr ./lab boot "$K" --bar 2M --edu \
+		--shm "16M:$BATS_TEST_TMPDIR/shm" -- pfnmap_test --gtest_filter='*backing_file'
+	[ "$status" -eq 0 ]
+	[[ $output == *"pass:1 "* ]]
+	[ "$(tail -c 16 "$BATS_TEST_TMPDIR/shm")" = "this came by DMA" ]
+}
+
+@test "boot: what the kernel complains about is a failure and shown" {
+	run --separate-stderr ./lab boot "$K" --bar 2M -- \
+		sh -c 'echo "BUG: made up by a test" >/dev/kmsg; echo fine'
+	[ "$status" -eq 1 ]
+	[ "$output" = fine ]
+	[[ $stderr == *"BUG: made up by a test"* ]]
+}
+
+@test "boot: an image that is not there is named" {
+	run ./lab boot "$K" --image /nonexistent/bzImage -- true
+	[ "$status" -eq 1 ]
+	[[ $output == *"no file /nonexistent/bzImage"* ]]
+}
+
+@test "deb: an unknown base and a missing configuration are named" {
+	run ./lab deb
+	[ "$status" -eq 2 ]
+	run ./lab deb "$BASE" --config /nonexistent
+	[ "$status" -eq 1 ]
+	[[ $output == *"no file /nonexistent"* ]]
+}
+
 @test "harness: no device is a skip with code 4, not a pass" {
 	run --separate-stderr ./lab boot "$K" --bar 2M -- env PFNMAP_BDF= pfnmap_test
 	[ "$status" -eq 4 ]

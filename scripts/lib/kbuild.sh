@@ -21,28 +21,28 @@ need_kbuild() {
 		ccache=ccache /usr/include/libelf.h=libelf-dev
 }
 
-# configure FRAGMENT...: allnoconfig plus the fragments, of which every line has
-# to survive: one that olddefconfig drops or changes would give a kernel other
-# than the one asked for. What is configured so already is left alone.
+# configure FRAGMENT...: allnoconfig plus the fragments, where a later one has
+# the last word. Every option has to survive: one that olddefconfig drops or
+# changes would give a kernel other than the one asked for. What is configured so
+# already is left alone.
 configure() {
-	local fragment line lost=() stamp
+	local line lost=() stamp
 	stamp=$(cat "$@" | sha256sum)
 	if [[ -f $BUILD/.config && $(cat "$BUILD/.lab-config" 2>/dev/null) == "$stamp" ]]; then
 		return 0
 	fi
 	mkdir -p "$BUILD"
-	cat "$@" >"$BUILD/lab.config"
+	awk -F= '/^CONFIG_/ { value[$1] = $0 } END { for (o in value) print value[o] }' \
+		"$@" >"$BUILD/lab.config"
 	KCONFIG_ALLCONFIG=$BUILD/lab.config \
 		run_logged "config-$(basename "$BUILD")" kmake allnoconfig
-	for fragment in "$@"; do
-		while read -r line; do
-			if [[ $line == *=n ]]; then
-				! grep -q "^${line%=n}=" "$BUILD/.config" || lost+=("$line")
-			else
-				grep -qx "$line" "$BUILD/.config" || lost+=("$line")
-			fi
-		done < <(grep '^CONFIG_' "$fragment")
-	done
+	while read -r line; do
+		if [[ $line == *=n ]]; then
+			! grep -q "^${line%=n}=" "$BUILD/.config" || lost+=("$line")
+		else
+			grep -qx "$line" "$BUILD/.config" || lost+=("$line")
+		fi
+	done <"$BUILD/lab.config"
 	((!${#lost[@]})) || die "these options did not survive olddefconfig: ${lost[*]}"
 	echo "$stamp" >"$BUILD/.lab-config"
 }

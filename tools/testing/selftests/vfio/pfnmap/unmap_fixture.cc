@@ -26,7 +26,8 @@ void UnmapTest::TearDown()
 	}
 }
 
-testing::AssertionResult UnmapTest::holds(std::size_t ram) const
+testing::AssertionResult UnmapTest::holds(std::size_t ram,
+					  std::size_t pins) const
 {
 	Held expected = before_;
 	auto now = held();
@@ -34,7 +35,7 @@ testing::AssertionResult UnmapTest::holds(std::size_t ram) const
 	if (!now)
 		return testing::AssertionFailure() << now.error().message();
 	expected.memory.locked += ram;
-	expected.pins += static_cast<std::int64_t>(ram / SZ_4K);
+	expected.pins += static_cast<std::int64_t>(ram / SZ_4K + pins);
 	if (*now == expected)
 		return testing::AssertionSuccess();
 	return testing::AssertionFailure()
@@ -158,7 +159,12 @@ void OwnContainerTest::join_emulated()
 	auto group = emulated_->open_group();
 
 	ASSERT_OK(group);
-	emulated_group_.emplace(std::move(*group));
+	join_emulated(std::move(*group));
+}
+
+void OwnContainerTest::join_emulated(Group group)
+{
+	emulated_group_.emplace(std::move(group));
 	ASSERT_ERRNO(0, emulated_group_->set_container(*container_));
 	ASSERT_ERRNO(0, container_->set_iommu(VFIO_TYPE1v2_IOMMU));
 }

@@ -24,8 +24,12 @@ protected:
 	void SetUp() override;
 	void TearDown() override;
 
-	/* As at the start of the test, but for @ram bytes mapped since then. */
-	testing::AssertionResult holds(std::size_t ram) const;
+	/*
+	 * As at the start of the test, but for @ram bytes mapped since then and
+	 * @pins of pages that are accounted for already.
+	 */
+	testing::AssertionResult holds(std::size_t ram,
+				       std::size_t pins = 0) const;
 
 	/*
 	 * Success is a @call that looked up no more addresses than it takes to
@@ -77,6 +81,7 @@ protected:
 
 	/* Puts an emulated device in, which has to be the first. */
 	void join_emulated();
+	void join_emulated(Group group);
 	int leave_emulated() { return emulated_group_->unset_container(); }
 
 	/* Maps all of @layout at an IOVA of its own. */

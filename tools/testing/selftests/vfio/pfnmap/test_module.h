@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The device of the module in test_modules/: one without an IOMMU that maps
+ * RAM as VM_PFNMAP, flips PG_reserved of its pages and pins what a container
+ * has mapped, as a driver of mediated devices does.
+ */
+#ifndef PFNMAP_TEST_MODULE_H
+#define PFNMAP_TEST_MODULE_H
+
+#include <cstdint>
+
+#include "result.h"
+#include "test_modules/test_device.h"
+#include "types.h"
+#include "vfio.h"
+
+namespace pfnmap {
+
+class ModuleDevice {
+public:
+	/* Its group, for a container. ENOENT without the module. */
+	static Result<Group> open_group();
+
+	/* @group is in a container that has an IOMMU model. */
+	static Result<ModuleDevice> open(const Group &group);
+
+	/* To be mapped, see test_device.h. */
+	int fd() const { return device_.fd(); }
+	/* Where the file's byte @offset is. */
+	Phys phys(std::uint64_t offset) const { return phys_ + offset; }
+
+	/* The page at @offset of the file gets PG_reserved or loses it. */
+	int set_reserved(std::uint64_t offset, bool on) const;
+	/* The same for all of the VM_PFNMAP part. */
+	int set_raw_reserved(bool on) const;
+
+	/* The references to all its pages, those of pins included. */
+	Result<std::uint64_t> references() const;
+
+	/* vfio_pin_pages() of one page: 0 or errno. */
+	int pin(Iova iova) const;
+	/* ENOENT if it is not pinned (any more). */
+	int unpin(Iova iova) const;
+
+private:
+	ModuleDevice(Device device, Phys phys)
+		: device_(std::move(device)), phys_(phys)
+	{
+	}
+
+	Device device_;
+	Phys phys_;
+};
+
+} // namespace pfnmap
+
+#endif

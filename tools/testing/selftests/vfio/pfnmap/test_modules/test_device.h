@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the device of pfnmap_test_device.ko can be asked for beside what every
+ * VFIO device answers. Its file is mapped with mmap(2): PFNMAP_TEST_SIZE bytes
+ * of RAM at PFNMAP_TEST_RAW as VM_PFNMAP, as many other ones at
+ * PFNMAP_TEST_PAGES as ordinary pages.
+ */
+#ifndef PFNMAP_TEST_DEVICE_H
+#define PFNMAP_TEST_DEVICE_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define PFNMAP_TEST_NAME	"pfnmap_test"
+#define PFNMAP_TEST_SIZE	(16 * 4096UL)
+#define PFNMAP_TEST_RAW		0UL
+#define PFNMAP_TEST_PAGES	PFNMAP_TEST_SIZE
+
+/* One page, @arg bytes into the file, gets PG_reserved or loses it. */
+#define PFNMAP_TEST_RESERVE	_IO('p', 0x70)
+#define PFNMAP_TEST_UNRESERVE	_IO('p', 0x71)
+
+/* The physical address of the file's first byte; all others follow. */
+#define PFNMAP_TEST_PHYS	_IOR('p', 0x75, __u64)
+
+/* The references to all pages, added up. */
+#define PFNMAP_TEST_COUNT	_IOR('p', 0x72, __u64)
+
+/* vfio_pin_pages() and vfio_unpin_pages() of the page at the IOVA @arg. */
+#define PFNMAP_TEST_PIN		_IO('p', 0x73)
+#define PFNMAP_TEST_UNPIN	_IO('p', 0x74)
+
+#endif
