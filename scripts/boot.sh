@@ -159,9 +159,10 @@ if [[ -n $shm ]]; then
 		"memory-backend-file,id=shm,mem-path=$file,size=${shm%%:*},share=on")
 	add_device "ivshmem-plain,memdev=shm"
 fi
-# A busy host may be late with the first timer ticks, which is no reason to panic.
+# A guest that has oopsed is lost. A busy host may be late with the first timer
+# ticks, which is no reason to panic.
 qemu+=(-kernel "$bzimage" -initrd "$WORK_TMP/initramfs"
-	-append "console=ttyS0 panic=-1 no_timer_check quiet $MACHINE_APPEND $append")
+	-append "console=ttyS0 panic=-1 oops=panic no_timer_check quiet $MACHINE_APPEND $append")
 
 console=$LAB_LOG/console-$KERNEL-$$.log
 if ((${#cmd[@]})); then

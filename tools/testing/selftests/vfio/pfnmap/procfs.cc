@@ -122,6 +122,14 @@ long page_faults()
 	return usage.ru_minflt + usage.ru_majflt;
 }
 
+bool has_kernel_function(const std::string &name)
+{
+	auto symbols = read_file("/proc/kallsyms");
+
+	/* "address type name", and a module in brackets after a tab */
+	return symbols && (symbols->find(" " + name + "\n") != std::string::npos);
+}
+
 Result<std::size_t> anon_huge_bytes(Vaddr vaddr)
 {
 	auto smaps = read_file("/proc/self/smaps");

@@ -34,6 +34,9 @@ Result<LockedMemory> locked_memory();
 /* Page faults this thread took so far, those in the kernel's behalf too. */
 long page_faults();
 
+/* Does /proc/kallsyms name it? It is empty without CONFIG_KALLSYMS. */
+bool has_kernel_function(const std::string &name);
+
 /* Bytes of huge pages in the anonymous mapping that @vaddr lies in. */
 Result<std::size_t> anon_huge_bytes(Vaddr vaddr);
 
