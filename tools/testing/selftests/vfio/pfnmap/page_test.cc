@@ -308,6 +308,8 @@ TEST_F(PinTest, reserved_pages)
 	/* Not any more when it is unpinned. */
 	ASSERT_ERRNO(0, module().set_raw_reserved(false));
 	EXPECT_ERRNO(0, module().unpin(iova_ + RAM));
+	EXPECT_ERRNO(0,
+		     module().unpin(iova_ + (RAM + PFNMAP_TEST_SIZE - SZ_4K)));
 	expect_unmaps();
 }
 
