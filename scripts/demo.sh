@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# lab demo [BASE] [--readme] - measure stock beside patched
+# lab demo [BASE] - measure stock beside patched
 #
 # Build the stock and the patched kernel of BASE (default: 6.12), boot both in
 # QEMU with an emulated VT-d IOMMU and a PCI device whose BAR is 128 GiB, map
@@ -8,16 +8,15 @@
 #
 # QEMU counts instructions (-icount): a nanosecond in the table is one guest
 # instruction, so the figures are the same on any machine, run after run. They
-# are also left in .lab/demo/. --readme puts the table into README.md.
+# are also left in .lab/demo/.
 VERB=demo
 # shellcheck source=scripts/lib/common.sh
 source "$LAB_TOP/scripts/lib/common.sh"
 
-base=6.12 readme=''
+base=6.12
 while (($#)); do
 	case $1 in
 	-h | --help) show_help ;;
-	--readme) readme=yes ;;
 	-*) usage_error "unknown option $1" ;;
 	*) base=$1 ;;
 	esac
@@ -66,9 +65,3 @@ done
 jq -rn --arg stock "$base-stock" --arg pfnmap "$base-pfnmap" \
 	--slurpfile a "$out/$base-stock.json" --slurpfile b "$out/$base-pfnmap.json" \
 	-f "$LAB_TOP/scripts/lib/table.jq" | tee "$out/$base.txt"
-
-if [[ -n $readme ]]; then
-	sed -i -e '/^<!-- .\/lab demo --readme -->$/,/^<!-- end -->$/{//!d}' \
-		-e "/^<!-- .\/lab demo --readme -->\$/r "<(sed 's/^/    /' "$out/$base.txt") \
-		"$LAB_TOP/README.md"
-fi

@@ -7,8 +7,10 @@ KBUILD_JOBS=$(nproc)
 KBUILD_ARCH=()
 
 kmake() {
-	local cc=gcc
-	[[ ${KBUILD_ARCH[*]} != *CROSS_COMPILE=* ]] || cc=${KBUILD_ARCH[*]##*CROSS_COMPILE=}gcc
+	local cc=gcc setting
+	for setting in "${KBUILD_ARCH[@]}"; do
+		[[ $setting != CROSS_COMPILE=* ]] || cc=${setting#*=}gcc
+	done
 	! command -v ccache >/dev/null || cc="ccache $cc"
 	CCACHE_BASEDIR=$LAB_DIR CCACHE_NOHASHDIR=yes \
 		KBUILD_BUILD_USER=lab KBUILD_BUILD_HOST=lab \

@@ -7,13 +7,16 @@
  * that: toggle is one unmap and one map, close is a container's end with the
  * BAR mapped, replay is the first IOMMU for a container with an emulated device.
  *
+ * The same of several BARs, of IOVAs that allow small IOMMU entries only, of an
+ * address that the kernel chooses, and of a dma-buf mapped through iommufd.
+ *
  * Wall clock of an emulated CPU is no evidence. Under QEMU's
  * -icount shift=0,sleep=off CLOCK_MONOTONIC counts instructions, one a ns.
+ * --count tells what explains it.
  */
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -27,475 +30,157 @@
 #include <benchmark/benchmark.h>
 #include <sys/mman.h>
 
-#include "emulated.h"
 #include "environment.h"
 #include "layout.h"
+#include "meter.h"
+#include "own_container.h"
+#include "peer.h"
 #include "procfs.h"
+#include "subject.h"
 
 namespace pfnmap {
 namespace {
 
-constexpr std::uint32_t DMA_RW = VFIO_DMA_MAP_FLAG_READ |
-				 VFIO_DMA_MAP_FLAG_WRITE;
 constexpr int EXIT_SKIP = 4; /* as kselftest has it */
 constexpr const char *NR_HUGEPAGES =
 	"/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
 
-/* At most so much of the BAR per congruence, and so much RAM; bytes. */
+/* At most so much of a BAR per congruence, and so much RAM; bytes. */
 struct Options {
 	std::size_t mod_1g = SIZE_MAX;
 	std::size_t mod_2m = SIZE_MAX;
 	std::size_t mod_4k = 4 * SZ_1G; /* one fault a page */
+	std::size_t iova_4k = 4 * SZ_1G; /* one IOMMU entry a page */
+	std::size_t mmap = 4 * SZ_1G; /* may be the one or the other */
 	std::size_t ram = SZ_1G;
 	std::int64_t iterations = 3;
+	bool count = false;
 };
 
 constexpr const char *USAGE =
 	"usage: pfnmap_bench [BDF[,BDF...]] [option...]\n"
 	"\n"
 	"Times VFIO_IOMMU_MAP_DMA and UNMAP_DMA on the first device named, or\n"
-	"on that in PFNMAP_BDF. It must be bound to vfio-pci, and so must be a\n"
-	"second one, which the close and replay rows need.\n"
+	"on that in PFNMAP_BDF. It must be bound to vfio-pci, and so must be the\n"
+	"others: the last of several is not mapped but joins and leaves\n"
+	"containers (close and replay rows) or is what iommufd maps (dmabuf). If\n"
+	"two or more are left, they are mapped together in the bars rows.\n"
 	"\n"
-	"  --size=N        map at most N bytes of the BAR in any row\n"
-	"  --size-1g=N     ... in rows with VA congruent mod 1 GiB (all of it)\n"
-	"  --size-2m=N     ... mod 2 MiB (all of it)\n"
-	"  --size-4k=N     ... mod 4 KiB only (4G)\n"
-	"  --ram=N         bytes of RAM in RAM rows (1G)\n"
-	"  --iterations=N  of rows that can be repeated (3)\n"
+	"  --size=N          map at most N bytes of a BAR in any row\n"
+	"  --size-1g=N       ... in rows with VA congruent mod 1 GiB (all of it)\n"
+	"  --size-2m=N       ... mod 2 MiB (all of it)\n"
+	"  --size-4k=N       ... mod 4 KiB only (4G)\n"
+	"  --size-iova-4k=N  ... with the IOVA congruent mod 4 KiB only (4G)\n"
+	"  --size-mmap=N     ... at an address that the kernel chooses (4G)\n"
+	"  --ram=N           bytes of RAM in RAM rows (1G)\n"
+	"  --iterations=N    of rows that can be repeated (3)\n"
+	"  --count           run each row once and count page faults (faults),\n"
+	"                    look-ups of a PFN (walks), iommu_iova_to_phys()\n"
+	"                    (lookups), iommu_map() and iommu_unmap() (map_calls,\n"
+	"                    unmap_calls), entries in the IOMMU's table (leaves);\n"
+	"                    times are of no use then\n"
 	"\n"
 	"N may end in K, M, G or T. Google Benchmark's options select rows and\n"
 	"format: --benchmark_filter=REGEX, --benchmark_format=json,\n"
 	"--benchmark_list_tests, --benchmark_out=FILE and others.\n";
 
-/* The seconds that @call takes, or nothing when it is false: it failed. */
-template <class Call>
-std::optional<double> timed(Call call)
+Memory memory_of(Layout layout, Iova iova)
 {
-	auto start = std::chrono::steady_clock::now();
-	bool ok = call();
-	std::chrono::duration<double> took =
-		std::chrono::steady_clock::now() - start;
+	Memory memory;
 
-	if (!ok)
-		return {};
-	return took.count();
+	memory.ranges.push_back({std::move(layout), iova});
+	return memory;
 }
 
-/* Times the two ioctls on a whole layout, at the same IOVA every time. */
-class Dma {
+/* BARs, each at an IOVA that is @shift off being congruent mod 1 GiB. */
+class BarMaker {
 public:
-	explicit Dma(const Environment &env) : env_(env) {}
-
-	/* Each returns the ioctl's seconds, or nothing when it fails. */
-	std::optional<double> map(const Layout &layout) const
+	BarMaker(const Environment &env, std::size_t limit)
+		: limit_(limit), next_(env.iova_window().first)
 	{
-		return map(env_.container(), layout);
 	}
-	std::optional<double> map(const Container &container,
-				  const Layout &layout) const;
-	std::optional<double> unmap(const Layout &layout) const;
+
+	std::size_t size_of(const TestDevice &device) const
+	{
+		return std::min(device.bar.size, limit_);
+	}
+	/* Adds a BAR. The shifts are those of Layout::create(). */
+	std::optional<Error> add(const TestDevice &device,
+				 std::uint64_t va_shift,
+				 std::uint64_t iova_shift = 0);
+	Memory take() { return std::move(memory_); }
 
 private:
-	/* Equal to the physical address mod 1 GiB, for the largest leaves. */
-	Iova iova_for(const Layout &layout) const
-	{
-		return env_.iova_window().first +
-		       layout.phys_of_start().offset_in(SZ_1G);
-	}
-
-	const Environment &env_;
+	std::size_t limit_;
+	Iova next_; /* free from here on, a multiple of 1 GiB */
+	Memory memory_;
 };
 
-std::optional<double> Dma::map(const Container &container,
-			       const Layout &layout) const
+std::optional<Error> BarMaker::add(const TestDevice &device,
+				   std::uint64_t va_shift,
+				   std::uint64_t iova_shift)
 {
-	Iova iova = iova_for(layout);
-
-	return timed([&] {
-		return !container.map_dma(iova, layout.start(), layout.size(),
-					  DMA_RW);
-	});
-}
-
-std::optional<double> Dma::unmap(const Layout &layout) const
-{
-	Iova iova = iova_for(layout);
-
-	return timed([&] {
-		auto unmapped = env_.container().unmap_dma(iova, layout.size());
-
-		return unmapped && *unmapped == layout.size();
-	});
-}
-
-/*
- * A container beside the Environment's, and a group to come and go: that of the
- * second device, for it must not be open then.
- */
-class OwnContainer {
-public:
-	enum class First { group, emulated };
-
-	/* Either the group is in, or an emulated device. */
-	static Result<OwnContainer> create(const std::string &bdf, First first);
-
-	const Container &container() const { return container_; }
-	std::optional<double> join() const
-	{
-		return timed([&] { return !group_.set_container(container_); });
-	}
-	std::optional<double> leave() const
-	{
-		return timed([&] { return !group_.unset_container(); });
-	}
-
-private:
-	struct Emulated {
-		EmulatedDevice device;
-		Group group;
-	};
-
-	OwnContainer(Container container, Group group)
-		: container_(std::move(container)), group_(std::move(group))
-	{
-	}
-	std::optional<Error> join_emulated();
-
-	Container container_;
-	std::optional<Emulated> emulated_;
-	Group group_;
-};
-
-std::optional<Error> OwnContainer::join_emulated()
-{
-	auto device = EmulatedDevice::create();
-
-	if (!device)
-		return device.error();
-
-	auto group = device->open_group();
-
-	if (!group)
-		return group.error();
-	emulated_.emplace(std::move(*device), std::move(*group));
-	if (int error = emulated_->group.set_container(container_))
-		return Error{error, "VFIO_GROUP_SET_CONTAINER, emulated device"};
-	return {};
-}
-
-Result<OwnContainer> OwnContainer::create(const std::string &bdf, First first)
-{
-	if (bdf.empty())
-		return Error{ENODEV, "a second device"};
-
-	auto number = Group::number_of("/sys/bus/pci/devices/" + bdf);
-
-	if (!number)
-		return number.error();
-
-	auto container = Container::open();
-	auto group = Group::open(*number);
-
-	if (!container)
-		return container.error();
-	if (!group)
-		return group.error();
-
-	OwnContainer own(std::move(*container), std::move(*group));
-
-	if (first == First::emulated) {
-		if (auto error = own.join_emulated())
-			return *error;
-	} else if (!own.join()) {
-		return Error{EIO, "VFIO_GROUP_SET_CONTAINER"};
-	}
-	if (int error = own.container_.set_iommu(VFIO_TYPE1v2_IOMMU))
-		return Error{error, "VFIO_SET_IOMMU"};
-	return own;
-}
-
-/* A layout and what has to be set for it to exist. */
-struct Memory {
-	std::optional<ScopedSetting> setting;
-	Layout layout;
-};
-
-/*
- * One range of memory that rows measure one after the other. It remembers what
- * the last row left, since on a kernel that maps page by page it may take a
- * minute to get there again; only one subject at a time does.
- */
-class Subject {
-public:
-	using Make = std::function<Result<Memory>()>;
-
-	/* @spare: the PCI address of the second device, or empty. */
-	Subject(const Environment &env, std::string spare, Make make)
-		: dma_(env), spare_(std::move(spare)), make_(std::move(make))
-	{
-	}
-	Subject(const Subject &) = delete;
-	Subject &operator=(const Subject &) = delete;
-	~Subject() { drop(); }
-
-	/* A mapping that has to take all its faults. */
-	void map_first(benchmark::State &state);
-	/* A mapping of what is present already. */
-	void map_again(benchmark::State &state);
-	void unmap(benchmark::State &state);
-	/* One of each, as a guest asks for that switches memory decode. */
-	void toggle(benchmark::State &state);
-	/* A container's only group leaves it, and so does all that is mapped. */
-	void close(benchmark::State &state);
-	/* What was only remembered so far is mapped when a device comes. */
-	void replay(benchmark::State &state);
-
-private:
-	/* None of this is timed. What fails stops the row and is false. */
-	bool be_made(benchmark::State &state);
-	bool be_mapped(benchmark::State &state);
-	bool be_unmapped(benchmark::State &state);
-	void drop();
-
-	/* A container that has it all mapped, without faults left. */
-	std::optional<OwnContainer> own_container(benchmark::State &state,
-						  OwnContainer::First first);
-
-	/* The timed part of both kinds of map rows. */
-	bool map_timed(benchmark::State &state);
-	const Layout &layout() const { return memory_->layout; }
-
-	/* The subject that has memory now. */
-	static inline Subject *current_;
-
-	Dma dma_;
-	std::string spare_;
-	Make make_;
-	std::optional<Memory> memory_;
-	bool mapped_ = false;
-	bool present_ = false; /* mapped before: no faults are left */
-	long faults_ = 0;      /* in a row */
-};
-
-bool Subject::be_made(benchmark::State &state)
-{
-	if (memory_)
-		return true;
-	if (current_)
-		current_->drop();
-
-	auto memory = make_();
-
-	if (!memory) {
-		state.SkipWithError(memory.error().message().c_str());
-		return false;
-	}
-	memory_.emplace(std::move(*memory));
-	current_ = this;
-	return true;
-}
-
-void Subject::drop()
-{
-	if (mapped_)
-		dma_.unmap(layout());
-	mapped_ = present_ = false;
-	memory_.reset();
-	if (current_ == this)
-		current_ = nullptr;
-}
-
-bool Subject::be_mapped(benchmark::State &state)
-{
-	if (!be_made(state))
-		return false;
-	if (!mapped_ && !dma_.map(layout())) {
-		state.SkipWithError("VFIO_IOMMU_MAP_DMA failed");
-		return false;
-	}
-	mapped_ = present_ = true;
-	return true;
-}
-
-bool Subject::be_unmapped(benchmark::State &state)
-{
-	if (!be_made(state))
-		return false;
-	if (mapped_ && !dma_.unmap(layout())) {
-		state.SkipWithError("VFIO_IOMMU_UNMAP_DMA failed");
-		return false;
-	}
-	mapped_ = false;
-	return true;
-}
-
-bool Subject::map_timed(benchmark::State &state)
-{
-	long before = page_faults();
-	auto seconds = dma_.map(layout());
-
-	faults_ += page_faults() - before;
-	if (!seconds) {
-		state.SkipWithError("VFIO_IOMMU_MAP_DMA failed");
-		return false;
-	}
-	mapped_ = present_ = true;
-	state.SetIterationTime(*seconds);
-	return true;
-}
-
-void report(benchmark::State &state, std::size_t bytes, long faults)
-{
-	state.counters["bytes"] = static_cast<double>(bytes);
-	state.counters["faults"] =
-		benchmark::Counter(static_cast<double>(faults),
-				   benchmark::Counter::kAvgIterations);
-}
-
-void Subject::map_first(benchmark::State &state)
-{
-	faults_ = 0;
-	for (auto _ : state) {
-		drop();
-		if (!be_made(state) || !map_timed(state))
-			return;
-	}
-	report(state, layout().size(), faults_);
-}
-
-void Subject::map_again(benchmark::State &state)
-{
-	if (!present_ && !be_mapped(state))
-		return;
-	faults_ = 0;
-	for (auto _ : state) {
-		if (!be_unmapped(state) || !map_timed(state))
-			return;
-	}
-	report(state, layout().size(), faults_);
-}
-
-void Subject::unmap(benchmark::State &state)
-{
-	for (auto _ : state) {
-		if (!be_mapped(state))
-			return;
-
-		auto seconds = dma_.unmap(layout());
-
-		if (!seconds)
-			return state.SkipWithError("VFIO_IOMMU_UNMAP_DMA failed");
-		mapped_ = false;
-		state.SetIterationTime(*seconds);
-	}
-	report(state, layout().size(), 0);
-}
-
-void Subject::toggle(benchmark::State &state)
-{
-	for (auto _ : state) {
-		if (!be_mapped(state))
-			return;
-
-		auto off = dma_.unmap(layout());
-		auto on = dma_.map(layout());
-
-		mapped_ = on.has_value();
-		if (!off || !on)
-			return state.SkipWithError("unmap or map failed");
-		state.SetIterationTime(*off + *on);
-	}
-	report(state, layout().size(), 0);
-}
-
-std::optional<OwnContainer> Subject::own_container(benchmark::State &state,
-						   OwnContainer::First first)
-{
-	auto own = OwnContainer::create(spare_, first);
-
-	if (!own) {
-		state.SkipWithError(own.error().message().c_str());
-		return {};
-	}
-	/* Only now, as it may take a minute for nothing. */
-	if (!present_ && !be_mapped(state))
-		return {};
-	if (!dma_.map(own->container(), layout())) {
-		state.SkipWithError("VFIO_IOMMU_MAP_DMA failed");
-		return {};
-	}
-	return std::move(*own);
-}
-
-void Subject::close(benchmark::State &state)
-{
-	for (auto _ : state) {
-		auto own = own_container(state, OwnContainer::First::group);
-
-		if (!own)
-			return;
-
-		auto seconds = own->leave();
-
-		if (!seconds)
-			return state.SkipWithError("VFIO_GROUP_UNSET_CONTAINER failed");
-		state.SetIterationTime(*seconds);
-	}
-	report(state, layout().size(), 0);
-}
-
-void Subject::replay(benchmark::State &state)
-{
-	for (auto _ : state) {
-		auto own = own_container(state, OwnContainer::First::emulated);
-
-		if (!own)
-			return;
-
-		auto seconds = own->join();
-
-		if (!seconds)
-			return state.SkipWithError("VFIO_GROUP_SET_CONTAINER failed");
-		state.SetIterationTime(*seconds);
-	}
-	report(state, layout().size(), 0);
-}
-
-/* What close and replay take with nothing mapped. */
-void run_empty(benchmark::State &state, const std::string &spare,
-	       OwnContainer::First first)
-{
-	for (auto _ : state) {
-		auto own = OwnContainer::create(spare, first);
-
-		if (!own)
-			return state.SkipWithError(
-				own.error().message().c_str());
-
-		auto seconds = first == OwnContainer::First::group
-				       ? own->leave()
-				       : own->join();
-
-		if (!seconds)
-			return state.SkipWithError("joining or leaving failed");
-		state.SetIterationTime(*seconds);
-	}
-	report(state, 0, 0);
-}
-
-Result<Memory> make_bar(const TestDevice &device, std::size_t size,
-			Congruence congruence)
-{
-	auto layout = Layout::create({bar_piece(device, 0, size)}, congruence);
+	std::size_t size = size_of(device);
+	auto layout = Layout::create({bar_piece(device, 0, size)}, va_shift);
 
 	if (!layout)
 		return layout.error();
-	return Memory{{}, std::move(*layout)};
+
+	Iova iova = next_ + layout->phys_of_start().offset_in(SZ_1G) +
+		    iova_shift;
+
+	next_ = {align_up((iova + size).value, SZ_1G)};
+	memory_.ranges.push_back({std::move(*layout), iova});
+	return {};
+}
+
+Result<Memory> make_bar(const Environment &env, std::size_t limit,
+			Congruence va, Congruence iova = Congruence::mod_1g)
+{
+	BarMaker maker(env, limit);
+
+	if (auto error = maker.add(env.devices()[0], shift_of(va),
+				   shift_of(iova)))
+		return *error;
+	return maker.take();
+}
+
+Result<Memory> make_bars(const Environment &env, std::size_t limit)
+{
+	BarMaker maker(env, limit);
+
+	for (const TestDevice &device : env.devices())
+		if (auto error = maker.add(device, 0))
+			return *error;
+	return maker.take();
+}
+
+/*
+ * A layout like that which a plain mmap(2) makes: at another address, but
+ * nothing else than the address mod 1 GiB matters.
+ */
+Result<Memory> make_mmapped_bar(const Environment &env, std::size_t limit)
+{
+	BarMaker maker(env, limit);
+	const TestDevice &device = env.devices()[0];
+	std::size_t size = maker.size_of(device);
+	void *p = mmap(nullptr, size, PROT_RW, MAP_SHARED, device.device.fd(),
+		       static_cast<off_t>(device.bar.file_offset));
+
+	if (p == MAP_FAILED)
+		return Error{errno, "mmap a BAR"};
+	munmap(p, size);
+
+	std::uint64_t shift = reinterpret_cast<std::uint64_t>(p) -
+			      device.bar.phys.value;
+
+	if (auto error = maker.add(device, shift & (SZ_1G - 1)))
+		return *error;
+	return maker.take();
 }
 
 /* RAM in THPs or, with MADV_NOHUGEPAGE, in 4 KiB pages. */
-Result<Memory> make_ram(std::size_t size, int advice)
+Result<Memory> make_ram(const Environment &env, std::size_t size, int advice)
 {
 	auto layout = Layout::create({ram_piece(size, 0, advice)});
 
@@ -508,10 +193,10 @@ Result<Memory> make_ram(std::size_t size, int advice)
 		return huge.error();
 	if (*huge != (advice == MADV_HUGEPAGE ? size : 0))
 		return Error{ENOMEM, "RAM in pages of that size"};
-	return Memory{{}, std::move(*layout)};
+	return memory_of(std::move(*layout), env.iova_window().first);
 }
 
-Result<Memory> make_hugetlb(std::size_t size)
+Result<Memory> make_hugetlb(const Environment &env, std::size_t size)
 {
 	auto free = read_file(NR_HUGEPAGES);
 
@@ -529,100 +214,189 @@ Result<Memory> make_hugetlb(std::size_t size)
 
 	if (!layout)
 		return layout.error();
-	return Memory{std::move(*setting), std::move(*layout)};
+
+	Memory memory = memory_of(std::move(*layout), env.iova_window().first);
+
+	memory.setting.emplace(std::move(*setting));
+	return memory;
 }
 
 using Run = std::function<void(benchmark::State &)>;
 using Row = void (Subject::*)(benchmark::State &);
 
-void add_row(const std::string &name, const Run &run, std::int64_t iterations)
+/* Registers rows. */
+class Rows {
+public:
+	Rows(const Bench &bench, const Options &options)
+		: bench_(bench), options_(options)
+	{
+	}
+
+	void add_all();
+
+private:
+	using Shared = std::shared_ptr<Subject>;
+
+	void add(const std::string &name, const Run &run,
+		 std::int64_t iterations);
+	void add(const std::string &name, const Shared &subject, Row row,
+		 std::int64_t iterations);
+	void add_again(const std::string &name, const Shared &subject);
+	Shared add_bar(const std::string &name, Subject::Make make);
+	void add_congruences();
+	void add_iova(const std::string &name, std::size_t limit,
+		      Congruence iova);
+	void add_container(const std::string &name, const Shared &subject);
+	void add_empty(const std::string &name, OwnContainer::First first);
+	void add_ram(const std::string &name, Subject::Make make);
+	void add_peer();
+
+	Bench bench_;
+	Options options_;
+};
+
+void Rows::add(const std::string &name, const Run &run, std::int64_t iterations)
 {
 	benchmark::RegisterBenchmark(name.c_str(), run)
 		->UseManualTime()
-		->Iterations(iterations)
+		->Iterations(options_.count ? 1 : iterations)
 		->Unit(benchmark::kMicrosecond);
 }
 
-void add_row(const std::string &name, const std::shared_ptr<Subject> &subject,
-	     Row row, std::int64_t iterations)
+void Rows::add(const std::string &name, const Shared &subject, Row row,
+	       std::int64_t iterations)
 {
-	add_row(name, [subject, row](benchmark::State &state) {
+	add(name, [subject, row](benchmark::State &state) {
 		((*subject).*row)(state);
 	}, iterations);
 }
 
-/* What all rows are about. */
-struct Devices {
-	const Environment &env;
-	std::string spare; /* PCI address of the second one, or empty */
-};
+void Rows::add_again(const std::string &name, const Shared &subject)
+{
+	add("map/" + name + "/again", subject, &Subject::map_again,
+	    options_.iterations);
+	add("unmap/" + name, subject, &Subject::unmap, options_.iterations);
+}
 
 /* In an order that lets every row go on from what the last one left. */
-std::shared_ptr<Subject>
-add_bar_rows(const Devices &devices, const std::string &name,
-	     Congruence congruence, std::size_t limit, const Options &options)
+Rows::Shared Rows::add_bar(const std::string &name, Subject::Make make)
 {
-	const TestDevice &device = devices.env.devices()[0];
-	std::size_t size = std::min(device.bar.size, limit);
-	auto subject = std::make_shared<Subject>(
-		devices.env, devices.spare, [&device, size, congruence] {
-			return make_bar(device, size, congruence);
-		});
+	auto subject = std::make_shared<Subject>(bench_, std::move(make));
 
-	add_row("map/" + name + "/first", subject, &Subject::map_first, 1);
-	add_row("map/" + name + "/again", subject, &Subject::map_again,
-		options.iterations);
-	add_row("unmap/" + name, subject, &Subject::unmap, options.iterations);
+	add("map/" + name + "/first", subject, &Subject::map_first, 1);
+	add_again(name, subject);
 	return subject;
 }
 
+void Rows::add_congruences()
+{
+	const Environment &env = bench_.env;
+
+	add_bar("bar/va:2MiB", [&env, size = options_.mod_2m] {
+		return make_bar(env, size, Congruence::mod_2m);
+	});
+	add_bar("bar/va:4KiB", [&env, size = options_.mod_4k] {
+		return make_bar(env, size, Congruence::mod_4k);
+	});
+	add_bar("bar/mmap", [&env, size = options_.mmap] {
+		return make_mmapped_bar(env, size);
+	});
+	add_iova("bar/iova:2MiB", options_.mod_1g, Congruence::mod_2m);
+	add_iova("bar/iova:4KiB", options_.iova_4k, Congruence::mod_4k);
+}
+
+/* The VA is congruent mod 1 GiB, and the first fault is of no interest. */
+void Rows::add_iova(const std::string &name, std::size_t limit, Congruence iova)
+{
+	const Environment &env = bench_.env;
+
+	add_again(name, std::make_shared<Subject>(bench_, [&env, limit, iova] {
+		return make_bar(env, limit, Congruence::mod_1g, iova);
+	}));
+}
+
+/* Close or replay with nothing mapped. */
+void Rows::add_empty(const std::string &name, OwnContainer::First first)
+{
+	auto run = [first, bench = bench_](benchmark::State &state) {
+		bench.meter.reset();
+		for (auto _ : state) {
+			auto own = OwnContainer::create(bench.spare, first);
+
+			if (!own)
+				return state.SkipWithError(
+					own.error().message().c_str());
+
+			auto seconds = bench.meter.time([&own, first] {
+				return first == OwnContainer::First::group
+					       ? !own->leave()
+					       : !own->join();
+			});
+
+			if (!seconds)
+				return state.SkipWithError(
+					"joining or leaving failed");
+			state.SetIterationTime(*seconds);
+		}
+		bench.meter.report(state);
+	};
+
+	add(name, run, options_.iterations);
+}
+
 /* Where the VA lies makes no difference to these but in what they map. */
-void add_container_rows(const Devices &devices, const std::string &name,
-			const std::shared_ptr<Subject> &subject,
-			std::int64_t iterations)
+void Rows::add_container(const std::string &name, const Shared &subject)
 {
-	using First = OwnContainer::First;
+	std::int64_t iterations = options_.iterations;
 
-	add_row("toggle/" + name, subject, &Subject::toggle, iterations);
-	add_row("close/" + name, subject, &Subject::close, iterations);
-	add_row("replay/" + name, subject, &Subject::replay, iterations);
-	add_row("close/empty", [spare = devices.spare](auto &state) {
-		run_empty(state, spare, First::group);
-	}, iterations);
-	add_row("replay/empty", [spare = devices.spare](auto &state) {
-		run_empty(state, spare, First::emulated);
-	}, iterations);
+	add("toggle/" + name, subject, &Subject::toggle, iterations);
+	add("close/" + name, subject, &Subject::close, iterations);
+	add("replay/" + name, subject, &Subject::replay, iterations);
+	add_empty("close/empty", OwnContainer::First::group);
+	add_empty("replay/empty", OwnContainer::First::emulated);
 }
 
-void add_ram_rows(const Environment &env, const std::string &name,
-		  Subject::Make make, const Options &options)
+void Rows::add_ram(const std::string &name, Subject::Make make)
 {
-	auto subject = std::make_shared<Subject>(env, "", std::move(make));
+	auto subject = std::make_shared<Subject>(bench_, std::move(make));
 
-	add_row("map/ram:" + name, subject, &Subject::map_again,
-		options.iterations);
-	add_row("unmap/ram:" + name, subject, &Subject::unmap,
-		options.iterations);
+	add("map/ram:" + name, subject, &Subject::map_again,
+	    options_.iterations);
+	add("unmap/ram:" + name, subject, &Subject::unmap, options_.iterations);
 }
 
-void add_all_rows(const Devices &devices, const Options &options)
+void Rows::add_peer()
 {
-	const Environment &env = devices.env;
-	std::size_t ram = options.ram;
-	auto subject = add_bar_rows(devices, "bar/va:1GiB", Congruence::mod_1g,
-				    options.mod_1g, options);
+	auto peer = std::make_shared<PeerSubject>(
+		bench_.spare, options_.mod_1g, bench_.env.iova_window().first,
+		bench_.meter);
 
-	add_container_rows(devices, "bar/va:1GiB", subject, options.iterations);
-	add_bar_rows(devices, "bar/va:2MiB", Congruence::mod_2m, options.mod_2m,
-		     options);
-	add_bar_rows(devices, "bar/va:4KiB", Congruence::mod_4k, options.mod_4k,
-		     options);
-	add_ram_rows(env, "thp", [ram] { return make_ram(ram, MADV_HUGEPAGE); },
-		     options);
-	add_ram_rows(env, "4k", [ram] { return make_ram(ram, MADV_NOHUGEPAGE); },
-		     options);
-	add_ram_rows(env, "hugetlb", [ram] { return make_hugetlb(ram); },
-		     options);
+	add("map/dmabuf", [peer](auto &state) { peer->map(state); },
+	    options_.iterations);
+	add("unmap/dmabuf", [peer](auto &state) { peer->unmap(state); },
+	    options_.iterations);
+}
+
+void Rows::add_all()
+{
+	const Environment &env = bench_.env;
+	std::size_t ram = options_.ram, size = options_.mod_1g;
+	auto subject = add_bar("bar/va:1GiB", [&env, size] {
+		return make_bar(env, size, Congruence::mod_1g);
+	});
+
+	add_container("bar/va:1GiB", subject);
+	add_congruences();
+	if (env.devices().size() > 1)
+		add_bar("bars", [&env, size] { return make_bars(env, size); });
+	add_peer();
+	add_ram("thp", [&env, ram] {
+		return make_ram(env, ram, MADV_HUGEPAGE);
+	});
+	add_ram("4k", [&env, ram] {
+		return make_ram(env, ram, MADV_NOHUGEPAGE);
+	});
+	add_ram("hugetlb", [&env, ram] { return make_hugetlb(env, ram); });
 }
 
 /* "64G" and the like, a multiple of 2 MiB; nothing if it is not. */
@@ -647,6 +421,27 @@ std::optional<std::size_t> parse_size(std::string_view text)
 	return number;
 }
 
+/* The sizes that an option sets; none if it sets no size. */
+std::vector<std::size_t *> sizes_of(std::string_view name, Options &options)
+{
+	if (name == "--size")
+		return {&options.mod_1g, &options.mod_2m, &options.mod_4k,
+			&options.iova_4k, &options.mmap};
+	if (name == "--size-1g")
+		return {&options.mod_1g};
+	if (name == "--size-2m")
+		return {&options.mod_2m};
+	if (name == "--size-4k")
+		return {&options.mod_4k};
+	if (name == "--size-iova-4k")
+		return {&options.iova_4k};
+	if (name == "--size-mmap")
+		return {&options.mmap};
+	if (name == "--ram")
+		return {&options.ram};
+	return {};
+}
+
 /* False for an option of ours that is wrong or not ours at all. */
 bool parse_option(std::string_view argument, Options &options)
 {
@@ -654,6 +449,10 @@ bool parse_option(std::string_view argument, Options &options)
 	std::string_view name = argument.substr(0, equals);
 	std::string_view value = argument.substr(equals);
 
+	if (argument == "--count") {
+		options.count = true;
+		return true;
+	}
 	value.remove_prefix(std::min<std::size_t>(1, value.size()));
 	if (name == "--iterations") {
 		const char *end = value.data() + value.size();
@@ -665,21 +464,12 @@ bool parse_option(std::string_view argument, Options &options)
 	}
 
 	auto size = parse_size(value);
+	auto sizes = sizes_of(name, options);
 
-	if (!size)
+	if (!size || sizes.empty())
 		return false;
-	if (name == "--size")
-		options.mod_1g = options.mod_2m = options.mod_4k = *size;
-	else if (name == "--size-1g")
-		options.mod_1g = *size;
-	else if (name == "--size-2m")
-		options.mod_2m = *size;
-	else if (name == "--size-4k")
-		options.mod_4k = *size;
-	else if (name == "--ram")
-		options.ram = *size;
-	else
-		return false;
+	for (std::size_t *which : sizes)
+		*which = *size;
 	return true;
 }
 
@@ -688,6 +478,36 @@ bool is_for_benchmark(std::string_view argument)
 {
 	return argument.starts_with("--benchmark_") ||
 	       argument.starts_with("--v=");
+}
+
+int complain(const Error &error)
+{
+	std::fprintf(stderr, "pfnmap_bench: %s\n", error.message().c_str());
+	return EXIT_FAILURE;
+}
+
+int run_rows(const std::vector<std::string> &bdfs, const Options &options)
+{
+	/* The spare one is not opened here: its group has to be free. */
+	std::size_t nr_subjects = bdfs.size() > 1 ? bdfs.size() - 1 : 1;
+	auto env = Environment::open(std::span(bdfs).first(nr_subjects));
+
+	if (!env)
+		return complain(env.error());
+
+	auto meter = Meter::create(options.count);
+
+	if (!meter)
+		return complain(meter.error());
+
+	Bench bench{**env, bdfs.size() > 1 ? bdfs.back() : "", *meter};
+
+	Rows(bench, options).add_all();
+	benchmark::RunSpecifiedBenchmarks();
+	/* The rows have subjects, and those the devices. */
+	benchmark::ClearRegisteredBenchmarks();
+	benchmark::Shutdown();
+	return EXIT_SUCCESS;
 }
 
 int run(std::span<char *> arguments)
@@ -726,21 +546,7 @@ int run(std::span<char *> arguments)
 			   stderr);
 		return EXIT_SKIP;
 	}
-
-	/* The second one is not opened here: its group has to be free. */
-	auto env = Environment::open(std::span(bdfs).first(1));
-
-	if (!env) {
-		std::fprintf(stderr, "pfnmap_bench: %s\n",
-			     env.error().message().c_str());
-		return EXIT_FAILURE;
-	}
-	add_all_rows({**env, bdfs.size() > 1 ? bdfs[1] : ""}, options);
-	benchmark::RunSpecifiedBenchmarks();
-	/* The rows have subjects, and those the devices. */
-	benchmark::ClearRegisteredBenchmarks();
-	benchmark::Shutdown();
-	return EXIT_SUCCESS;
+	return run_rows(bdfs, options);
 }
 
 } // namespace

@@ -39,6 +39,8 @@ Result<Phys> bar_address(const std::string &bdf, std::uint32_t index)
 	return Phys{std::strtoull(line.c_str(), nullptr, 16)};
 }
 
+} // namespace
+
 Result<Bar> largest_bar(const std::string &bdf, const Device &device)
 {
 	Bar best;
@@ -55,14 +57,12 @@ Result<Bar> largest_bar(const std::string &bdf, const Device &device)
 		for (const Region::Area &area : region->areas)
 			if (area.size > best.size)
 				best = {region->offset + area.offset, area.size,
-					*phys + area.offset};
+					*phys + area.offset, i, area.offset};
 	}
 	if (!best.size)
 		return Error{ENODEV, bdf + " has no BAR to map"};
 	return best;
 }
-
-} // namespace
 
 int TestDevice::set_memory_decode(bool on) const
 {

@@ -26,7 +26,12 @@ struct Bar {
 	std::uint64_t file_offset = 0; /* in the device's file */
 	std::size_t size = 0;
 	Phys phys;
+	std::uint32_t region = 0; /* it is a part of */
+	std::uint64_t region_offset = 0;
 };
+
+/* That of @device, which has the PCI address @bdf. ENODEV if there is none. */
+Result<Bar> largest_bar(const std::string &bdf, const Device &device);
 
 struct TestDevice {
 	std::string bdf;

@@ -9,20 +9,6 @@
 namespace pfnmap {
 namespace {
 
-/* How far VA is off being congruent modulo 1 GiB. */
-std::uint64_t shift_of(Congruence congruence)
-{
-	switch (congruence) {
-	case Congruence::mod_1g:
-		return 0;
-	case Congruence::mod_2m:
-		return SZ_2M;
-	case Congruence::mod_4k:
-		return SZ_4K;
-	}
-	return 0;
-}
-
 std::optional<Error> append_ram(std::vector<Extent> &extents, Iova iova,
 				Vaddr vaddr, std::size_t size)
 {
@@ -37,6 +23,19 @@ std::optional<Error> append_ram(std::vector<Extent> &extents, Iova iova,
 }
 
 } // namespace
+
+std::uint64_t shift_of(Congruence congruence)
+{
+	switch (congruence) {
+	case Congruence::mod_1g:
+		return 0;
+	case Congruence::mod_2m:
+		return SZ_2M;
+	case Congruence::mod_4k:
+		return SZ_4K;
+	}
+	return 0;
+}
 
 Piece bar_piece(const TestDevice &device, std::size_t offset, std::size_t size,
 		int prot)
@@ -66,7 +65,7 @@ Piece hole_piece(std::size_t size)
 	return {.kind = Piece::Kind::hole, .size = size};
 }
 
-Result<Layout> Layout::create(std::vector<Piece> pieces, Congruence congruence)
+Result<Layout> Layout::create(std::vector<Piece> pieces, std::uint64_t shift)
 {
 	std::size_t size = 0;
 	std::optional<Phys> phys_of_start;
@@ -78,8 +77,7 @@ Result<Layout> Layout::create(std::vector<Piece> pieces, Congruence congruence)
 	}
 
 	Phys origin = phys_of_start.value_or(Phys{});
-	auto va = VaRange::reserve(size, SZ_1G,
-				   origin.value + shift_of(congruence));
+	auto va = VaRange::reserve(size, SZ_1G, origin.value + shift);
 
 	if (!va)
 		return va.error();

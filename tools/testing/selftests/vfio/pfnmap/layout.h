@@ -52,10 +52,19 @@ Piece hole_piece(std::size_t size);
  */
 enum class Congruence { mod_1g, mod_2m, mod_4k };
 
+/* How far such an address is off being congruent modulo 1 GiB. */
+std::uint64_t shift_of(Congruence congruence);
+
 class Layout {
 public:
 	static Result<Layout> create(std::vector<Piece> pieces,
-				     Congruence congruence = Congruence::mod_1g);
+				     Congruence congruence = Congruence::mod_1g)
+	{
+		return create(std::move(pieces), shift_of(congruence));
+	}
+	/* VA and physical address differ by @shift modulo 1 GiB. */
+	static Result<Layout> create(std::vector<Piece> pieces,
+				     std::uint64_t shift);
 
 	Vaddr start() const { return va_.start(); }
 	std::size_t size() const { return va_.size(); }

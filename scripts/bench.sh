@@ -1,0 +1,283 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# lab bench [BASE...] [--quick] [--readme] - measure all there is to compare
+#
+# Build the stock and the patched kernel of each BASE (default: all), boot them
+# in QEMU with the same devices and measure what it costs to map BARs and RAM,
+# to unmap them, to close and to replay a container. scripts/cells lists what is
+# measured. QEMU counts instructions (-icount), and other boots count page faults
+# and calls, so that the figures are the same on any machine, run after run.
+#
+# It takes about 20 minutes. What was measured is kept in .lab/bench/ and not
+# measured again unless the kernel, the benchmark or the cell has changed, so a
+# run that was stopped goes on where it was. Writes
+#
+#   results/BASE/bench.json   google-benchmark's format, all kernels of BASE;
+#                             counts.json beside has what was counted
+#   results/BASE/bench.txt    tables of 72 columns, which are printed as well
+#   results/size.svg, counts.svg   plots, with the data beside (.dat)
+#
+#   --quick     a few small cells, in under 3 minutes; does not write results/
+#   --readme    put the figures into README.md too
+#   -j N        so many VMs at a time, default 2
+#   --no-build  measure the kernels that are there, as they are
+# shellcheck disable=SC2016 # a $ in quotes is jq's
+VERB=bench
+# shellcheck source=scripts/lib/common.sh
+source "$LAB_TOP/scripts/lib/common.sh"
+# shellcheck source=scripts/lib/guest.sh
+source "$LAB_TOP/scripts/lib/guest.sh"
+
+bases=() set=full readme='' jobs=2 build=yes
+while (($#)); do
+	case $1 in
+	-h | --help) show_help ;;
+	--quick) set=quick ;;
+	--readme) readme=yes ;;
+	--no-build) build='' ;;
+	-j)
+		[[ ${2:-} =~ ^[1-9][0-9]*$ ]] || usage_error "-j needs a number"
+		jobs=$2
+		shift
+		;;
+	-*) usage_error "unknown option $1" ;;
+	*) bases+=("$1") ;;
+	esac
+	shift
+done
+if ((!${#bases[@]})); then
+	for base in "$LAB_TOP"/series/*/BASE; do
+		bases+=("$(basename "$(dirname "$base")")")
+	done
+fi
+[[ -z $readme || $set == full ]] || usage_error "--quick measures too little for --readme"
+for base in "${bases[@]}"; do
+	parse_kernel "$base-pfnmap"
+done
+begin='<!-- ./lab bench --readme -->' end='<!-- end -->'
+if [[ -n $readme ]]; then
+	sed -n "\|^$begin\$|,\|^$end\$|p" "$LAB_TOP/README.md" | grep -qxF -e "$end" ||
+		die "README.md has no line '$begin' with '$end' below it"
+fi
+need jq=jq gnuplot=gnuplot-nox
+tmpdir
+
+out=$LAB_DIR/bench
+[[ $set == full ]] || out=$LAB_DIR/bench/$set
+mkdir -p "$out"
+
+# bench_jq FILTER [OPTION...]: with what scripts/lib/bench.jq defines
+bench_jq() {
+	jq -L "$LAB_TOP/scripts/lib" "include \"bench\"; $1" "${@:2}"
+}
+
+# --- kernels ---------------------------------------------------------------
+
+# find_kernels: those that can be measured in `kernels`, others are told
+find_kernels() {
+	local base flavour status
+	kernels=()
+	for base in "${bases[@]}"; do
+		for flavour in stock pfnmap; do
+			status=0
+			if [[ -n $build ]]; then
+				bash "$LAB_TOP/scripts/build.sh" "$base-$flavour" || status=$?
+			elif [[ ! -f $LAB_DIR/build/$base-$flavour/arch/x86/boot/bzImage ]]; then
+				say "$base-$flavour: skipped, it is not built"
+				continue
+			fi
+			if ((status == 4)); then
+				say "$base: skipped, its source package is not to be had (see above)"
+				break
+			elif ((status)); then
+				die "$base-$flavour does not build"
+			fi
+			kernels+=("$base-$flavour")
+		done
+	done
+	((${#kernels[@]})) || die "there is no kernel to measure"
+}
+
+# --- cells -----------------------------------------------------------------
+
+# find_cell KERNEL NAME: its line of scripts/cells in CELL_{SIZES,ROWS,OPTIONS}
+find_cell() {
+	local name of pattern
+	while read -r name of pattern CELL_SIZES CELL_ROWS CELL_OPTIONS; do
+		# shellcheck disable=SC2053 # a pattern it is
+		[[ $name != "$2" || $of != "$set" || $1 != $pattern ]] || return 0
+	done < <(grep -v '^#' "$LAB_TOP/scripts/cells")
+	return 1
+}
+
+cell_names() {
+	awk -v set="$set" '!/^#/ && $2 == set && !seen[$1]++ { print $1 }' "$LAB_TOP/scripts/cells"
+}
+
+# guest_command: what find_cell has found, for a shell in the guest
+guest_command() {
+	local options=''
+	[[ $CELL_OPTIONS != *' -- '* ]] || options=${CELL_OPTIONS#* -- }
+	printf 'for size in %s; do pfnmap_bench --iterations=1 --benchmark_format=json' \
+		"${CELL_SIZES//,/ }"
+	printf " --benchmark_filter='%s' --size=\$size %s || exit; done" "$CELL_ROWS" "$options"
+}
+
+# cell_stamp KERNEL: changes when the kernel, the benchmark or the cell does
+cell_stamp() {
+	{
+		cat "$LAB_DIR/build/$1/arch/x86/boot/bzImage" "$LAB_DIR/harness/${1%-*}/pfnmap_bench"
+		echo "$CELL_SIZES $CELL_ROWS $CELL_OPTIONS"
+		guest_command
+	} | sha256sum | cut -d' ' -f1
+}
+
+# start_cell KERNEL NAME: boot it in the background. The VM's own script is the
+# job, so that a signal that ends this one reaches it.
+start_cell() {
+	local kernel=$1 name=$2 boot stamp
+	find_cell "$kernel" "$name"
+	stamp=$(cell_stamp "$kernel")
+	mkdir -p "$out/$kernel"
+	read -ra boot <<<"${CELL_OPTIONS%% -- *}"
+	bash "$LAB_TOP/scripts/boot.sh" "$kernel" "${boot[@]}" -- sh -c "$(guest_command)" \
+		>"$out/$kernel/$name.new" 2>"$LAB_LOG/bench-$kernel-$name.log" &
+	running[$!]="$kernel $name $SECONDS $stamp"
+}
+
+# end_cell PID STATUS: keep what it has measured, or tell that it has not
+end_cell() {
+	local kernel name since stamp file
+	read -r kernel name since stamp <<<"${running[$1]}"
+	unset "running[$1]"
+	file=$out/$kernel/$name
+	ended=$((ended + 1))
+	if (($2)) || ! jq -e '.benchmarks | length > 0' "$file.new" >/dev/null 2>&1; then
+		say "[$ended/$total] $kernel $name: failed"
+		tail -n 10 "$file.new" "$LAB_LOG/bench-$kernel-$name.log" >&2
+		failed=$((failed + 1))
+		return 0
+	fi
+	mv "$file.new" "$file.json"
+	echo "$stamp" >"$file.stamp"
+	say "[$ended/$total] $kernel $name: $((SECONDS - since)) s"
+}
+
+wait_for_one() {
+	local pid='' status=0
+	wait -n -p pid "${!running[@]}" || status=$?
+	end_cell "$pid" "$status"
+}
+
+# measure_all: every cell of every kernel that is not measured yet
+measure_all() {
+	local kernel name plan=() cell
+	for kernel in "${kernels[@]}"; do
+		for name in $(cell_names); do
+			find_cell "$kernel" "$name" || continue
+			files+=("$out/$kernel/$name.json")
+			[[ $(cat "$out/$kernel/$name.stamp" 2>/dev/null) == "$(cell_stamp "$kernel")" ]] ||
+				plan+=("$kernel $name")
+		done
+	done
+	total=${#plan[@]}
+	say "${#files[@]} cells, $total to measure"
+	for cell in "${plan[@]}"; do
+		((${#running[@]} < jobs)) || wait_for_one
+		# shellcheck disable=SC2086 # two words
+		start_cell $cell
+	done
+	while ((${#running[@]})); do
+		wait_for_one
+	done
+}
+
+# --- results ---------------------------------------------------------------
+
+# rows BASE: all that was measured of it, a JSON array
+rows() {
+	local of=() file
+	for file in "${files[@]}"; do
+		[[ $file != "$out/$1-"* ]] || of+=("$file")
+	done
+	bench_jq '[inputs | cell_rows(input_filename; .)]' -n "${of[@]}"
+}
+
+# context BASE: instead of what google-benchmark says of a CPU that is emulated
+context() {
+	jq -n --arg package "$(base_field "$1" Package) $(source_version "$1")" \
+		--arg qemu "$(qemu-system-x86_64 --version | sed -n 1p)" \
+		--arg compiler "$(sed -n 's/^CONFIG_CC_VERSION_TEXT="\(.*\)"/\1/p' \
+			"$LAB_DIR/build/$1-pfnmap/.config" 2>/dev/null)" \
+		'{executable: "pfnmap_bench", source: $package, compiler: $compiler, emulator: $qemu}'
+}
+
+# write_base BASE DIRECTORY: bench.json, counts.json and bench.txt
+write_base() {
+	local base=$1 dir=$2 all=$WORK_TMP/$1.rows context
+	mkdir -p "$dir"
+	rows "$base" >"$all"
+	bench_jq '.[] | select(.error_occurred) | "\(.name): \(.error_message)"' -r "$all" |
+		sed 's/^/lab: no figure for /' >&2
+	bench_jq 'map(select(.error_occurred | not)) | unique_names' "$all" >"$all.good"
+	context=$(context "$base")
+	bench_jq 'results($context; map(select(is_timed)))' \
+		--argjson context "$context" "$all.good" >"$dir/bench.json"
+	bench_jq 'results($context; map(select(is_timed | not)))' \
+		--argjson context "$context" "$all.good" >"$dir/counts.json"
+	bench_jq 'text($base; .)' -r --arg base "$base" "$all.good" >"$dir/bench.txt"
+	printf '%s\n\n' "$base"
+	cat "$dir/bench.txt"
+}
+
+# plot DIRECTORY
+plot() {
+	local dir=$1 size columns
+	jq -s add "$WORK_TMP"/*.rows.good >"$WORK_TMP/rows"
+	bench_jq 'size_data(.)' -r "$WORK_TMP/rows" >"$dir/size.dat"
+	bench_jq 'count_data(.)' -r "$WORK_TMP/rows" >"$dir/counts.dat"
+	size=$(sed -n '1s/^"\([^"]*\)".*/\1/p' "$dir/counts.dat")
+	columns=$(sed -n '2s/^"[^"]*"//p' "$dir/counts.dat" | wc -w)
+	gnuplot -e "dir='$dir'; peers=$(grep -c '^"' "$dir/size.dat")" \
+		-e "columns=$columns; size='$size'" "$LAB_TOP/scripts/lib/bench.gnuplot"
+}
+
+# write_readme: the figures between the two markers
+write_readme() {
+	local base block=$WORK_TMP/readme
+	{
+		echo '![Instructions to map and unmap a BAR, by its size](results/size.svg)'
+		for base in "${bases[@]}"; do
+			[[ -f $WORK_TMP/$base.rows.good ]] || continue
+			echo
+			bench_jq 'summary($base; .)' -r --arg base "$base" \
+				"$WORK_TMP/$base.rows.good" | sed 's/^/    /'
+		done
+		echo
+		bench_jq 'legend, "", headline_text' -rn
+	} >"$block"
+	sed -i -e "\|^$begin\$|,\|^$end\$|{//!d}" -e "\|^$begin\$|r $block" "$LAB_TOP/README.md"
+}
+
+declare -A running=()
+files=() ended=0 failed=0 total=0
+find_kernels
+measured=()
+for base in "${bases[@]}"; do
+	[[ " ${kernels[*]} " == *" $base-"* ]] || continue
+	build_initramfs "$base"
+	measured+=("$base")
+done
+bases=("${measured[@]}")
+measure_all
+((!failed)) || die "$failed cells failed; another run measures these only"
+
+results=$LAB_TOP/results
+[[ $set == full ]] || results=$out/results
+mkdir -p "$results"
+for base in "${bases[@]}"; do
+	write_base "$base" "$results/$base"
+done
+plot "$results"
+[[ -z $readme ]] || write_readme
+say "written to ${results#"$LAB_TOP"/}, in $SECONDS s"

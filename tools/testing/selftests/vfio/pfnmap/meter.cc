@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "meter.h"
+
+#include <cerrno>
+
+#include "procfs.h"
+
+namespace pfnmap {
+namespace {
+
+/* type1 unmaps with either function, depending on what there is to unpin. */
+constexpr struct {
+	const char *counter;
+	const char *function;
+} COUNTED[] = {
+	{"walks", "follow_pfnmap_start"},
+	{"lookups", "iommu_iova_to_phys"},
+	{"map_calls", "iommu_map"},
+	{"unmap_calls", "iommu_unmap"},
+	{"unmap_calls", "iommu_unmap_fast"},
+};
+
+} // namespace
+
+Result<Meter> Meter::create(bool counting)
+{
+	Meter meter(counting);
+
+	if (!counting)
+		return meter;
+	for (const auto &[counter, function] : COUNTED) {
+		auto calls = CallCounter::create(function);
+
+		if (!calls)
+			return calls.error();
+		meter.counted_.push_back({counter, std::move(*calls)});
+	}
+	return meter;
+}
+
+void Meter::reset()
+{
+	for (Counted &counted : counted_)
+		counted.count = 0;
+	faults_ = 0;
+	error_.reset();
+}
+
+void Meter::start()
+{
+	for (Counted &counted : counted_)
+		if (int error = counted.calls.start())
+			error_ = Error{error, counted.counter};
+	faults_at_start_ = page_faults();
+}
+
+void Meter::stop()
+{
+	faults_ += page_faults() - faults_at_start_;
+	for (Counted &counted : counted_) {
+		auto calls = counted.calls.stop();
+
+		if (calls)
+			counted.count += *calls;
+		else
+			error_ = calls.error();
+	}
+}
+
+void Meter::report(benchmark::State &state) const
+{
+	auto add = [&state](const char *counter, auto count) {
+		auto [it, added] = state.counters.try_emplace(
+			counter, benchmark::Counter(
+				0, benchmark::Counter::kAvgIterations));
+
+		it->second.value += static_cast<double>(count);
+	};
+
+	if (error_)
+		return state.SkipWithError(error_->message().c_str());
+	add("faults", faults_);
+	for (const Counted &counted : counted_)
+		add(counted.counter, counted.count);
+}
+
+} // namespace pfnmap
