@@ -32,10 +32,7 @@ done
 parse_kernel "$kernel"
 need git=git
 
-# One at a time, or git finds its index locked.
-mkdir -p "$LAB_DIR/src"
-exec 8>"$LAB_DIR/src/$KERNEL.lock"
-flock 8
+lock_tree
 
 if [[ -n $DEBUG ]]; then
 	# The same source with another configuration.

@@ -28,6 +28,7 @@ done
 parse_kernel "$kernel"
 [[ $FLAVOUR == pfnmap && -z $DEBUG ]] || die "only a pfnmap tree has patches"
 [[ -d $SRC ]] || die "no tree yet; './lab apply $KERNEL' makes it"
+lock_tree
 [[ -z $(git -C "$SRC" status --porcelain) ]] ||
 	die ".lab/src/$KERNEL has uncommitted changes; commit them (git commit --fixup=...) or drop them first"
 
@@ -51,7 +52,8 @@ if [[ -n $harness ]] ||
 	lab_git -C "$SRC" rebase -q -i --autosquash refs/lab/start ||
 		die "the fixups do not squash; resolve it in .lab/src/$KERNEL (git rebase --continue) and refresh again"
 	tar -C "$SRC" -xf "$WORK_TMP/dates.tar"
-	git -C "$SRC" status --short >/dev/null
+	# But for what the harness commit has changed.
+	git -C "$SRC" reset -q --hard
 fi
 [[ -z $(git -C "$SRC" log --format=%h refs/lab/start..HEAD -- "$HARNESS") ]] ||
 	die "a commit touches $HARNESS; edit those files in this repository instead"

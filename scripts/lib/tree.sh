@@ -128,6 +128,13 @@ apply_patch() {
 	return 1
 }
 
+# lock_tree: one at a time at the tree in SRC, or git finds its index locked
+lock_tree() {
+	mkdir -p "$LAB_DIR/src"
+	exec 8>"$SRC.lock"
+	flock 8
+}
+
 # commit_harness BASE TREE: the whole files of the harness as the last commit,
 # with what series/BASE/harness.diff does to register them
 commit_harness() {
