@@ -45,8 +45,7 @@ need dpkg-buildpackage=dpkg-dev dh_listpackages=debhelper rsync=rsync depmod=kmo
 	xz=xz-utils openssl=openssl /usr/include/openssl/ssl.h=libssl-dev
 bash "$LAB_TOP/scripts/apply.sh" "$KERNEL" --keep
 
-PLAIN_BUILD=$BUILD
-BUILD=$LAB_DIR/build/deb-$base/kernel
+BUILD=$LAB_DIR/build/deb-$base
 out=$LAB_DIR/deb/$base
 mkdir -p "$BUILD" "$out"
 tmpdir
@@ -65,10 +64,6 @@ if [[ -z $config ]]; then
 	config=$WORK_TMP/distribution.config
 	distribution_config >"$config"
 fi
-# What was built with the same configuration need not be built again.
-if [[ ! -f $BUILD/.config ]] && cmp -s "$config" "$PLAIN_BUILD/.config"; then
-	cp -a "$PLAIN_BUILD/." "$BUILD/"
-fi
 cp "$config" "$WORK_TMP/wanted"
 "$SRC/scripts/config" --file "$WORK_TMP/wanted" \
 	--enable DEBUG_INFO_NONE --disable DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT \
@@ -84,15 +79,17 @@ while sleep 60; do
 	say "$(grep -cE '^  (CC|AS|AR|LD) ' "$LAB_LOG/deb-$base.log" || true) files built, $SECONDS s"
 done &
 progress=$!
-rm -f "$LAB_DIR/build/deb-$base"/*.*
+rm -f "$LAB_DIR"/build/linux-*
 export KDEB_PKGVERSION DEBFULLNAME="VFIO pfnmap" DEBEMAIL=vfio-pfnmap@localhost
 KDEB_PKGVERSION=$(source_version "$base")+$SUFFIX
 run_logged "deb-$base" kmake LOCALVERSION="+$SUFFIX" bindeb-pkg
 kill "$progress"
 
 rm -f "$out"/*.deb
-for deb in "$LAB_DIR/build/deb-$base"/linux-{image,headers}-*.deb; do
+# They are put beside the folder of the build.
+for deb in "$LAB_DIR"/build/linux-{image,headers}-*.deb; do
 	[[ ! -f $deb ]] || mv "$deb" "$out/"
 done
+rm -f "$LAB_DIR"/build/linux-*
 say "to install: apt install .lab/deb/$base/linux-image-*.deb"
 printf '%s\n' "$out"/*.deb
