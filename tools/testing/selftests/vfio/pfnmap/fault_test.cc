@@ -124,6 +124,8 @@ protected:
 	}
 	bool happened() const { return happened_; }
 
+	void expect_maps_all_or_nothing(const Layout &layout);
+
 private:
 	std::optional<FailNth> fail_;
 	std::vector<ScopedSetting> settings_;
@@ -161,6 +163,28 @@ Result<Layout> many_kinds(const TestDevice &device)
 
 constexpr std::size_t MANY_KINDS_RAM = 16 * SZ_4K;
 
+/* MAP_DMA of all of @layout, which has mapped nothing when it fails. */
+void Faults::expect_maps_all_or_nothing(const Layout &layout)
+{
+	Iova iova = take_iova(layout.size(), layout.phys_of_start());
+
+	for_each_allocation(
+		[&] {
+			return env().container().map_dma(
+				iova, layout.start(), layout.size(), DMA_RW);
+		},
+		[&](int error) {
+			if (error) {
+				EXPECT_ERRNO(ENOMEM, error);
+			} else {
+				EXPECT_TRUE(table_has_runs(*layout.runs(iova)));
+				EXPECT_TRUE(unmap_dma(iova, layout.size()));
+			}
+			EXPECT_TRUE(table_is_empty());
+			EXPECT_TRUE(holds(0));
+		});
+}
+
 TEST_F(Faults, map)
 {
 	for (bool tracked : {false, true}) {
@@ -173,32 +197,56 @@ TEST_F(Faults, map)
 		auto layout = many_kinds(device());
 
 		ASSERT_OK(layout);
-
-		Iova iova = take_iova(layout->size(), layout->phys_of_start());
-
-		for_each_allocation(
-			[&] {
-				return env().container().map_dma(
-					iova, layout->start(), layout->size(),
-					DMA_RW);
-			},
-			[&](int error) {
-				if (error) {
-					EXPECT_ERRNO(ENOMEM, error);
-				} else {
-					EXPECT_TRUE(table_has_runs(
-						*layout->runs(iova)));
-					EXPECT_TRUE(unmap_dma(iova,
-							      layout->size()));
-				}
-				EXPECT_TRUE(table_is_empty());
-				EXPECT_TRUE(holds(0));
-			});
+		expect_maps_all_or_nothing(*layout);
 		if (tracked) {
 			EXPECT_ERRNO(
 				0, env().container().track_dirty_pages(false));
 		}
 	}
+}
+
+TEST_F(Faults, map_bar)
+{
+	auto layout = Layout::create({bar_part(0, BAR)});
+
+	ASSERT_OK(layout);
+	expect_maps_all_or_nothing(*layout);
+}
+
+/* The BAR's page tables have to be made anew each time, too. */
+TEST_F(Faults, map_bar_not_present)
+{
+	auto layout = Layout::create({bar_part(0, SZ_2M)}, Congruence::mod_4k);
+
+	ASSERT_OK(layout);
+
+	Iova iova = take_iova(SZ_2M, bar().phys);
+
+	for_each_allocation(
+		[&] {
+			return env().container().map_dma(
+				iova, layout->start(), SZ_2M, DMA_RW);
+		},
+		[&](int error) {
+			/* A fault that finds no memory has no other word. */
+			if (error && error != EFAULT) {
+				EXPECT_ERRNO(ENOMEM, error);
+			}
+			if (!error) {
+				EXPECT_TRUE(unmap_dma(iova, SZ_2M));
+			}
+			EXPECT_TRUE(table_is_empty());
+			EXPECT_TRUE(holds(0));
+			ASSERT_ERRNO(0, layout->place(0, bar_part(0, SZ_2M)));
+		});
+}
+
+TEST_F(Faults, map_ram)
+{
+	auto layout = Layout::create({ram_piece(RAM)});
+
+	ASSERT_OK(layout);
+	expect_maps_all_or_nothing(*layout);
 }
 
 TEST_F(Faults, unmap)
@@ -269,6 +317,94 @@ TEST_F(Faults, replay)
 			EXPECT_TRUE(spare_has_nothing());
 			EXPECT_TRUE(holds(0));
 		});
+}
+
+/* A container of its own goes, and with it a BAR, RAM and a mix of both. */
+class FaultsClose : public Faults {
+protected:
+	void SetUp() override
+	{
+		Faults::SetUp();
+		if (IsSkipped() || HasFatalFailure())
+			return;
+		add(Layout::create({bar_part(0, BAR)}));
+		add(Layout::create({ram_piece(RAM)}));
+		add(many_kinds(device()));
+		open_and_map();
+	}
+
+	/* An end has nobody to tell that it failed: it does not. */
+	void expect_ends_all(const std::function<int()> &call)
+	{
+		for_each_allocation(call, [&](int error) {
+			EXPECT_ERRNO(0, error);
+			EXPECT_TRUE(spare_has_nothing());
+			EXPECT_TRUE(holds(0));
+			open_and_map();
+		});
+	}
+
+private:
+	struct Mapped {
+		Layout layout;
+		Iova iova;
+	};
+
+	void add(Result<Layout> layout)
+	{
+		ASSERT_OK(layout);
+
+		Iova iova = take_iova(layout->size(), layout->phys_of_start());
+
+		mapped_.push_back({std::move(*layout), iova});
+	}
+
+	void open_and_map()
+	{
+		if (!container_) {
+			auto container = Container::open();
+
+			ASSERT_OK(container);
+			container_.emplace(std::move(*container));
+		}
+		if (!group_) {
+			auto group = open_spare();
+
+			ASSERT_OK(group);
+			group_.emplace(std::move(*group));
+		}
+		ASSERT_ERRNO(0, join());
+		for (const auto &[layout, iova] : mapped_)
+			ASSERT_ERRNO(0, container_->map_dma(
+						iova, layout.start(),
+						layout.size(), DMA_RW));
+		EXPECT_TRUE(holds(RAM + MANY_KINDS_RAM));
+	}
+
+	std::vector<Mapped> mapped_;
+};
+
+TEST_F(FaultsClose, group_then_container)
+{
+	expect_ends_all([&] {
+		group_.reset();
+		container_.reset();
+		return 0;
+	});
+}
+
+TEST_F(FaultsClose, container_then_group)
+{
+	expect_ends_all([&] {
+		container_.reset();
+		group_.reset();
+		return 0;
+	});
+}
+
+TEST_F(FaultsClose, group_leaves)
+{
+	expect_ends_all([&] { return leave(); });
 }
 
 /* A group joins a container that has devices and mappings. */

@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "fuzz_player.h"
+
+#include <cerrno>
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "iommu_table.h"
+#include "layout.h"
+
+namespace pfnmap::fuzz {
+namespace {
+
+/* All devices share a domain: the others' tables are read now and then. */
+constexpr unsigned int STEPS_TO_ALL_DEVICES = 16;
+
+std::string errno_text(int error)
+{
+	const char *name = error ? strerrorname_np(error) : "success";
+
+	return name ? name : std::to_string(error);
+}
+
+std::optional<std::string> if_failed(const char *what, int error)
+{
+	if (!error)
+		return {};
+	return std::string(what) + ": " + errno_text(error);
+}
+
+/* The address space where VA and the first BAR are congruent modulo 1 GiB. */
+Result<VaRange> reserve(const Environment &env)
+{
+	Phys phys = env.devices()[0].bar.phys;
+
+	return VaRange::reserve(ARENA, SZ_1G, phys.value - SMALL);
+}
+
+} // namespace
+
+void Tally::add(const Tally &other)
+{
+	for (const auto &[error, count] : other.results)
+		results[error] += count;
+	for (const auto &[size, count] : other.leaves)
+		leaves[size] += count;
+}
+
+std::string describe(const Tally &tally)
+{
+	std::string text;
+
+	for (const auto &[error, count] : tally.results)
+		text += (text.empty() ? "" : ", ") + std::to_string(count) +
+			" " + errno_text(error);
+	for (const auto &[size, count] : tally.leaves)
+		text += "; leaves of " + std::to_string(size / 1024) +
+			" KiB: " + std::to_string(count);
+	return text;
+}
+
+Player::Player(const Environment &env, VaRange va, UniqueFd pagemap,
+	       const Held &before)
+	: env_(env), va_(std::move(va)), pagemap_(std::move(pagemap)),
+	  before_(before), model_(env.devices().size())
+{
+}
+
+Result<std::unique_ptr<Player>> Player::create(const Environment &env)
+{
+	auto va = reserve(env);
+	auto pagemap = open_file("/proc/self/pagemap", O_RDONLY);
+	auto before = held();
+
+	if (!va)
+		return va.error();
+	if (!pagemap)
+		return pagemap.error();
+	if (!before)
+		return before.error();
+
+	std::unique_ptr<Player> player(new Player(
+		env, std::move(*va), std::move(*pagemap), *before));
+
+	if (auto wrong = player->compare())
+		return Error{EBUSY, "at the start, " + *wrong};
+	return player;
+}
+
+Player::~Player()
+{
+	static_cast<void>(env_.container().unmap_dma(
+		{}, 0, VFIO_DMA_UNMAP_FLAG_ALL));
+	for (const TestDevice &device : env_.devices())
+		device.set_memory_decode(true);
+}
+
+std::optional<std::string> Player::play(const Operation &operation)
+{
+	auto wrong = std::visit(
+		[this](const auto &op) { return carry_out(op); }, operation);
+
+	steps_++;
+	return wrong ? wrong : compare();
+}
+
+int Player::free_cut_huge_pages(const Range &range)
+{
+	for (std::size_t at : {range.at, range.end()}) {
+		Range page = model_.memory().huge_page_cut_at(at);
+
+		if (!page.size)
+			continue;
+		if (int error = va_.clear(page.at, page.size))
+			return error;
+		model_.memory().place({.where = page});
+	}
+	return 0;
+}
+
+Player::Wrong Player::carry_out(const PlaceBar &op)
+{
+	const TestDevice &device = env_.devices()[op.device];
+
+	if (int error = free_cut_huge_pages(op.where))
+		return if_failed("munmap", error);
+	if (int error = va_.place(op.where.at, op.where.size, op.prot,
+				  MAP_SHARED, device.device.fd(),
+				  device.bar.file_offset + op.offset))
+		return if_failed("mmap of a BAR", error);
+	model_.memory().place({.where = op.where,
+			       .kind = Segment::Kind::bar,
+			       .prot = op.prot,
+			       .device = op.device,
+			       .phys = device.bar.phys + op.offset});
+	return {};
+}
+
+int Player::place_ram(const Range &range, Ram kind)
+{
+	int flags = MAP_PRIVATE | (kind == Ram::hugetlb ? MAP_HUGETLB : 0);
+
+	if (int error = va_.place(range.at, range.size, PROT_RW, flags))
+		return error;
+	/* A kernel may have no THPs to be advised. */
+	if (kind == Ram::thp)
+		va_.advise(range.at, range.size, MADV_HUGEPAGE);
+	if (kind == Ram::untouched)
+		return 0;
+	return va_.advise(range.at, range.size, MADV_POPULATE_WRITE);
+}
+
+Player::Wrong Player::carry_out(const PlaceRam &op)
+{
+	if (int error = free_cut_huge_pages(op.where))
+		return if_failed("munmap", error);
+
+	Ram kind = op.kind;
+	int error = place_ram(op.where, kind);
+
+	/* There may be too few huge pages: those that are pinned stay away. */
+	if (error && kind == Ram::hugetlb) {
+		kind = Ram::populated;
+		error = place_ram(op.where, kind);
+	}
+	if (error)
+		return if_failed("mmap of RAM", error);
+	model_.memory().place({.where = op.where,
+			       .kind = kind == Ram::hugetlb
+					       ? Segment::Kind::hugetlb
+					       : Segment::Kind::ram,
+			       .prot = PROT_RW});
+	return {};
+}
+
+Player::Wrong Player::carry_out(const Remove &op)
+{
+	int error = free_cut_huge_pages(op.where);
+
+	if (!error)
+		error = va_.clear(op.where.at, op.where.size);
+	/* malloc() does not map anything: nobody else takes the place. */
+	if (!error && !op.inaccessible) {
+		Vaddr start = va_.start() + op.where.at;
+
+		if (munmap(reinterpret_cast<void *>(start.value),
+			   op.where.size))
+			error = errno;
+	}
+	model_.memory().place({.where = op.where});
+	return if_failed("munmap", error);
+}
+
+Player::Wrong Player::carry_out(const Protect &op)
+{
+	if (int error = free_cut_huge_pages(op.where))
+		return if_failed("munmap", error);
+	for (const Segment &segment : model_.memory().in(op.where)) {
+		if (segment.kind == Segment::Kind::hole)
+			continue;
+		if (int error = va_.protect(segment.where.at,
+					    segment.where.size, op.prot))
+			return if_failed("mprotect", error);
+	}
+	model_.memory().protect(op.where, op.prot);
+	return {};
+}
+
+Player::Wrong Player::carry_out(const Touch &op)
+{
+	for (std::size_t at = op.where.at; at < op.where.end(); at += op.step)
+		if (model_.readable(model_.memory().in({at, SZ_4K})[0]))
+			va_.touch(at);
+	return {};
+}
+
+Player::Wrong Player::carry_out(const Decode &op)
+{
+	model_.set_decode(op.device, op.on);
+	return if_failed("memory decode",
+			 env_.devices()[op.device].set_memory_decode(op.on));
+}
+
+Player::Wrong Player::carry_out(const Reset &op)
+{
+	/* It puts back what the device was like, with its BAR zapped. */
+	if (ioctl(env_.devices()[op.device].device.fd(), VFIO_DEVICE_RESET))
+		return if_failed("VFIO_DEVICE_RESET", errno);
+	return {};
+}
+
+std::optional<Error> Player::append_ram(std::vector<Extent> &extents, Iova iova,
+					const Range &range) const
+{
+	constexpr std::uint64_t PRESENT = std::uint64_t{1} << 63;
+	constexpr std::uint64_t PFN = (std::uint64_t{1} << 55) - 1;
+	std::size_t nr = range.size / SZ_4K;
+	std::vector<std::uint64_t> entries(nr);
+	std::uint64_t first = (va_.start() + range.at).value / SZ_4K;
+	ssize_t n = pread(pagemap_.get(), entries.data(), nr * 8,
+			  static_cast<off_t>(first * 8));
+
+	if (n != static_cast<ssize_t>(nr * 8))
+		return Error{n < 0 ? errno : EIO, "/proc/self/pagemap"};
+	for (std::size_t i = 0; i < nr; i++) {
+		if (!(entries[i] & PRESENT))
+			return Error{ENXIO, "a page that is mapped for DMA"};
+		extents.push_back({iova + i * SZ_4K,
+				   to_phys(Pfn{entries[i] & PFN}), SZ_4K});
+	}
+	return {};
+}
+
+Result<Mapping> Player::look_up(const MapDma &op) const
+{
+	Iova iova = env_.iova_window().first + op.iova;
+	std::vector<Extent> extents;
+	Mapping mapping{.size = op.what.size, .ram = 0, .leaves = {}};
+
+	for (const Segment &segment : model_.memory().in(op.what)) {
+		Iova first = iova + (segment.where.at - op.what.at);
+
+		if (!segment.is_ram()) {
+			extents.push_back(
+				{first, segment.phys, segment.where.size});
+			continue;
+		}
+		mapping.ram += segment.where.size;
+		if (auto error = append_ram(extents, first, segment.where))
+			return *error;
+	}
+	mapping.leaves =
+		largest_leaves(join_runs(extents), env_.iommu().pgsizes);
+	return mapping;
+}
+
+Player::Wrong Player::carry_out(const MapDma &op)
+{
+	Verdict verdict = model_.judge(op);
+	int error = env_.container().map_dma(
+		env_.iova_window().first + op.iova, va_.start() + op.what.at,
+		op.what.size, op.flags);
+
+	if (error != verdict.error && !(verdict.may_fault && error == EFAULT))
+		return "MAP_DMA gave " + errno_text(error) + ", not " +
+		       errno_text(verdict.error);
+	tally_.results[error]++;
+	if (error)
+		return {};
+
+	auto mapping = look_up(op);
+
+	if (!mapping)
+		return mapping.error().message();
+	for (const Extent &leaf : mapping->leaves)
+		tally_.leaves[leaf.size]++;
+	model_.add(op, std::move(*mapping));
+	return {};
+}
+
+Player::Wrong Player::carry_out(const UnmapDma &op)
+{
+	Verdict verdict = model_.judge(op);
+	auto unmapped = env_.container().unmap_dma(
+		env_.iova_window().first + op.iovas.at, op.iovas.size);
+	int error = unmapped ? 0 : unmapped.error().code;
+
+	if (error != verdict.error)
+		return "UNMAP_DMA gave " + errno_text(error) + ", not " +
+		       errno_text(verdict.error);
+	if (error)
+		return {};
+	if (*unmapped != verdict.unmapped)
+		return "UNMAP_DMA unmapped " + std::to_string(*unmapped) +
+		       " bytes, not " + std::to_string(verdict.unmapped);
+	model_.remove(op);
+	return {};
+}
+
+Player::Wrong Player::carry_out(const UnmapAll &)
+{
+	auto unmapped = env_.container().unmap_dma({}, 0,
+						   VFIO_DMA_UNMAP_FLAG_ALL);
+
+	model_.remove_all();
+	return if_failed("UNMAP_DMA all", unmapped ? 0 : unmapped.error().code);
+}
+
+Player::Wrong Player::compare_table(const std::string &bdf,
+				    const std::vector<Extent> &leaves) const
+{
+	auto table = read_iommu_table(bdf);
+
+	if (!table)
+		return table.error().message();
+
+	std::string wrong = difference(leaves, *table);
+
+	if (wrong.empty())
+		return {};
+	return "IOMMU table of " + bdf + ": " + wrong;
+}
+
+Player::Wrong Player::compare_held() const
+{
+	Held expected = before_;
+	auto now = held();
+
+	if (!now)
+		return now.error().message();
+	expected.memory.locked += model_.ram();
+	expected.pins += static_cast<std::int64_t>(model_.ram() / SZ_4K);
+	if (*now == expected)
+		return {};
+	return "there are " + pfnmap::describe(*now) + ", not " +
+	       pfnmap::describe(expected);
+}
+
+Player::Wrong Player::compare()
+{
+	std::vector<Extent> leaves = model_.leaves();
+	bool all = steps_ % STEPS_TO_ALL_DEVICES == 0;
+
+	for (const TestDevice &device : env_.devices().first(
+		     all ? env_.devices().size() : 1))
+		if (auto wrong = compare_table(device.bdf, leaves))
+			return wrong;
+	return compare_held();
+}
+
+} // namespace pfnmap::fuzz
