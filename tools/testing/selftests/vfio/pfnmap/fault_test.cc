@@ -361,19 +361,9 @@ private:
 
 	void open_and_map()
 	{
-		if (!container_) {
-			auto container = Container::open();
-
-			ASSERT_OK(container);
-			container_.emplace(std::move(*container));
-		}
-		if (!group_) {
-			auto group = open_spare();
-
-			ASSERT_OK(group);
-			group_.emplace(std::move(*group));
-		}
-		ASSERT_ERRNO(0, join());
+		open_and_join();
+		if (HasFatalFailure())
+			return;
 		for (const auto &[layout, iova] : mapped_)
 			ASSERT_ERRNO(0, container_->map_dma(
 						iova, layout.start(),

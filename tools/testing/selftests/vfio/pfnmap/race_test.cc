@@ -613,19 +613,9 @@ protected:
 
 void RaceClose::open_all(const Layout &layout)
 {
-	if (!container_) {
-		auto opened = Container::open();
-
-		ASSERT_OK(opened);
-		container_.emplace(std::move(*opened));
-	}
-	if (!group_) {
-		auto opened = open_spare();
-
-		ASSERT_OK(opened);
-		group_.emplace(std::move(*opened));
-	}
-	ASSERT_ERRNO(0, join());
+	open_and_join();
+	if (HasFatalFailure())
+		return;
 
 	auto opened = group_->get_device_fd(spare());
 

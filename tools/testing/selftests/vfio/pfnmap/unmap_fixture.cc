@@ -146,6 +146,23 @@ int OwnContainerTest::join(unsigned long type)
 	return emulated_group_ ? 0 : container_->set_iommu(type);
 }
 
+void OwnContainerTest::open_and_join()
+{
+	if (!container_) {
+		auto container = Container::open();
+
+		ASSERT_OK(container);
+		container_.emplace(std::move(*container));
+	}
+	if (!group_) {
+		auto group = open_spare();
+
+		ASSERT_OK(group);
+		group_.emplace(std::move(*group));
+	}
+	ASSERT_ERRNO(0, join());
+}
+
 void OwnContainerTest::join_emulated()
 {
 	auto device = EmulatedDevice::create();

@@ -79,6 +79,9 @@ protected:
 	int join(unsigned long type = VFIO_TYPE1v2_IOMMU);
 	int leave() { return group_->unset_container(); }
 
+	/* Opens the container and the group if they are not, and joins. */
+	void open_and_join();
+
 	/* Puts an emulated device in, which has to be the first. */
 	void join_emulated();
 	void join_emulated(Group group);
