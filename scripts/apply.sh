@@ -34,10 +34,10 @@ need git=git
 
 lock_tree
 
-if [[ -n $DEBUG ]]; then
+if [[ -n $CHECKS ]]; then
 	# The same source with another configuration.
-	bash "$LAB_TOP/scripts/apply.sh" "${KERNEL%-debug}" ${force:+--force} ${keep:+--keep}
-	ln -sfn "${KERNEL%-debug}" "$SRC"
+	bash "$LAB_TOP/scripts/apply.sh" "${KERNEL%-*}" ${force:+--force} ${keep:+--keep}
+	ln -sfn "${KERNEL%-*}" "$SRC"
 	exit 0
 fi
 

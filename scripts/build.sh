@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # lab build KERNEL [-j JOBS] - compile a kernel
 #
-# Build KERNEL (6.12-stock, 6.12-pfnmap, each also with -debug) into
+# Build KERNEL (6.12-stock, 6.12-pfnmap, each also with -debug or -kcsan) into
 # .lab/build/KERNEL, so that arch/x86/boot/bzImage there can be booted. The
 # configuration is allnoconfig plus scripts/kconfig/*.config; an option that
 # did not survive is an error. The tree is built as it stands in
@@ -75,7 +75,7 @@ compile_module() {
 
 bash "$LAB_TOP/scripts/apply.sh" "$KERNEL" --keep
 fragments=("$LAB_TOP"/scripts/kconfig/{guest,vfio}.config)
-[[ -z $DEBUG ]] || fragments+=("$LAB_TOP/scripts/kconfig/debug.config")
+[[ -z $CHECKS ]] || fragments+=("$LAB_TOP/scripts/kconfig/$CHECKS.config")
 configure "${fragments[@]}"
 compile
 ! grep -qx CONFIG_MODULES=y "$BUILD/.config" || compile_module

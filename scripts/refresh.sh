@@ -26,7 +26,7 @@ while (($#)); do
 done
 [[ -n $kernel ]] || usage_error "which kernel?"
 parse_kernel "$kernel"
-[[ $FLAVOUR == pfnmap && -z $DEBUG ]] || die "only a pfnmap tree has patches"
+[[ $FLAVOUR == pfnmap && -z $CHECKS ]] || die "only a pfnmap tree has patches"
 [[ -d $SRC ]] || die "no tree yet; './lab apply $KERNEL' makes it"
 lock_tree
 [[ -z $(git -C "$SRC" status --porcelain) ]] ||

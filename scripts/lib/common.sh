@@ -69,15 +69,16 @@ tmpdir() {
 
 # --- kernels ---------------------------------------------------------------
 
-# parse_kernel NAME: BASE-stock or BASE-pfnmap, with or without -debug.
-# Sets KERNEL, BASE, FLAVOUR (stock|pfnmap), DEBUG (yes or empty), SRC, BUILD.
+# parse_kernel NAME: BASE-stock or BASE-pfnmap, with or without -debug or -kcsan.
+# Sets KERNEL, BASE, FLAVOUR (stock|pfnmap), CHECKS (debug, kcsan or empty), SRC,
+# BUILD.
 parse_kernel() {
 	KERNEL=$1
-	DEBUG=
+	CHECKS=
 	local rest=$1
-	if [[ $rest == *-debug ]]; then
-		DEBUG=yes
-		rest=${rest%-debug}
+	if [[ $rest == *-debug || $rest == *-kcsan ]]; then
+		CHECKS=${rest##*-}
+		rest=${rest%-*}
 	fi
 	BASE=${rest%-*}
 	FLAVOUR=${rest##*-}
@@ -95,7 +96,7 @@ known_kernels() {
 		base=$(basename "$(dirname "$base")")
 		names+=("$base-stock" "$base-pfnmap")
 	done
-	echo "${names[*]} (each also with -debug)"
+	echo "${names[*]} (each also with -debug or -kcsan)"
 }
 
 # base_field BASE KEY: the rest of the line "KEY: ..." of series/BASE/BASE

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Random sequences of mmap, munmap, mprotect, faults, MAP_DMA, UNMAP_DMA,
- * memory decode and resets over BARs and RAM. After each step the IOMMU's
- * table, the locked memory and the pins are compared with a model.
+ * Random sequences of mmap, munmap, mremap, mprotect, faults, MAP_DMA,
+ * UNMAP_DMA, memory decode, resets and groups that come and go, over BARs and
+ * RAM. After each step the IOMMU's table, the locked memory and the pins are
+ * compared with a model.
  */
 #include <algorithm>
 #include <array>
@@ -37,12 +38,13 @@ IOMMU has with a model after each. The first 250 steps depend on the seed, the
 next 250 start anew with the seed that follows, and so on: a test in the report
 is one such round. A round that fails is cut down to the shortest sequence that
 still does, which is printed; addresses in it count from the start of an arena
-and of a window of IOVAs. The same again:
+and of a window of IOVAs. With a third device, the group of that one comes and
+goes in a container that has an emulated device as well. The same again:
 
   pfnmap_fuzz --seed=SEED_OF_THE_ROUND --steps=250
 
-Without a BDF PFNMAP_BDF names the devices, which must be bound to vfio-pci; of
-three or more the last is left out. Exits with 0, with 1 if a round failed, or
+Without a BDF PFNMAP_BDF names the devices, which must be bound to vfio-pci.
+Exits with 0, with 1 if a round failed, or
 with 4 without a device or without VT-d's page-table dump.
 
   --seed=N    default 1
@@ -97,8 +99,8 @@ private:
 /* Makes up the next operation from what the model has by now. */
 class Generator {
 public:
-	Generator(const Environment &env, std::uint64_t seed)
-		: env_(env), random_(seed)
+	Generator(const Stage &stage, std::uint64_t seed)
+		: env_(stage.env), group_moves_(stage.own), random_(seed)
 	{
 	}
 
@@ -126,6 +128,10 @@ private:
 	Operation decode(const Model &model);
 	Operation map(const Model &model);
 	Operation unmap(const Model &model);
+	Operation move(const Model &model);
+	Operation set_thp();
+	/* What the group or type1's parameter goes back to, before long. */
+	std::optional<Operation> back_to_normal(const Model &model);
 
 	/* Where in a BAR is what goes to @where, were VA and PA congruent? */
 	std::size_t congruent_offset(std::size_t device, const Range &where);
@@ -135,6 +141,7 @@ private:
 	std::uint32_t flags();
 
 	const Environment &env_;
+	bool group_moves_;
 	std::mt19937_64 random_;
 };
 
@@ -288,8 +295,9 @@ std::size_t Generator::iova_for(const Model &model, const Range &what)
 
 		if (one_in(6))
 			return which->first +
-			       below(which->second.size / SZ_4K) * SZ_4K;
-		return which->first + which->second.size;
+			       below(which->second.iovas().size / SZ_4K) *
+				       SZ_4K;
+		return which->second.iovas().end();
 	}
 
 	/* Congruent to the first page of a BAR, and now and then not. */
@@ -332,7 +340,8 @@ Operation Generator::map(const Model &model)
 	/* An IOVA that fits no huge page makes many leaves: then few pages. */
 	std::uint64_t misaligned = iova ^ first->part({at, to_end}).phys.value;
 	bool small_leaves = misaligned % SZ_2M || first->is_ram();
-	std::size_t most = (small_leaves ? SZ_4K : SZ_2M) * MOST_LEAVES_A_MAP;
+	bool huge = model.huge_pages() && !small_leaves;
+	std::size_t most = (huge ? SZ_2M : SZ_4K) * MOST_LEAVES_A_MAP;
 
 	return MapDma{{at, std::min(size, most)}, iova, flags()};
 }
@@ -346,7 +355,7 @@ Operation Generator::unmap(const Model &model)
 
 	auto which = std::next(mapped.begin(),
 			       static_cast<long>(below(mapped.size())));
-	Range range{which->first, which->second.size};
+	Range range = which->second.iovas();
 
 	switch (below(10)) {
 	case 0: /* wider, with what there may be before and after */
@@ -361,31 +370,86 @@ Operation Generator::unmap(const Model &model)
 	return UnmapDma{range};
 }
 
-Operation Generator::next(const Model &model)
+Operation Generator::move(const Model &model)
 {
-	/* Without decode most maps fail: not for long. */
+	const auto &segments = model.memory().segments();
+	const Segment &segment = segments[below(segments.size())];
+	Range from = segment.where;
+
+	if (from.end() > SMALL || segment.kind == Segment::Kind::hole ||
+	    segment.kind == Segment::Kind::hugetlb)
+		return Fork{};
+	if (one_in(2)) {
+		std::size_t first = below(from.size / SZ_4K) * SZ_4K;
+
+		from = {from.at + first, from.size - first};
+	}
+
+	/* Huge entries can go along where both places agree. */
+	std::size_t step = one_in(2) ? SZ_2M : SZ_4K;
+	std::size_t to = below(SMALL / step) * step + from.at % step;
+
+	if (to + from.size > SMALL || from.overlaps({to, from.size}))
+		return Discard{from};
+	return Move{from, to};
+}
+
+Operation Generator::set_thp()
+{
+	constexpr std::array policies{"always", "madvise", "never"};
+
+	return SetThp{policies[below(policies.size())]};
+}
+
+std::optional<Operation> Generator::back_to_normal(const Model &model)
+{
+	/* Without decode most maps fail. */
 	for (std::size_t i = 0; i < env_.devices().size(); i++)
 		if (!model.decodes(i) && one_in(5))
 			return Decode{i, true};
+	if (!model.huge_pages() && one_in(8))
+		return SetHugePages{true};
+	if (!model.joined() && one_in(6))
+		return Join{};
+	return {};
+}
+
+Operation Generator::next(const Model &model)
+{
+	if (auto operation = back_to_normal(model))
+		return *operation;
 	if (model.nr_leaves() > MOST_LEAVES)
 		return one_in(4) ? Operation{UnmapAll{}} : unmap(model);
 
 	std::size_t dice = below(100);
 
-	if (dice < 18)
+	if (dice < 16)
 		return place_bar(model);
-	if (dice < 26)
+	if (dice < 23)
 		return place_ram();
-	if (dice < 29)
+	if (dice < 25)
 		return Remove{place(), one_in(2)};
-	if (dice < 36)
+	if (dice < 31)
 		return Protect{place(), prot()};
-	if (dice < 42)
+	if (dice < 36)
 		return touch();
-	if (dice < 44)
+	if (dice < 38)
 		return decode(model);
-	if (dice < 45)
+	if (dice < 39)
 		return Reset{device()};
+	if (dice < 42)
+		return move(model);
+	if (dice < 43)
+		return Discard{small_place()};
+	if (dice < 44)
+		return Fork{};
+	if (dice < 45)
+		return set_thp();
+	/* All that is kept in mind would take a leaf a page when it joins. */
+	if (dice < 46 && model.joined())
+		return SetHugePages{false};
+	if (dice < 48 && group_moves_ && model.huge_pages())
+		return Leave{};
 	if (dice < 80)
 		return map(model);
 	if (dice < 99)
@@ -395,8 +459,8 @@ Operation Generator::next(const Model &model)
 
 class Fuzzer {
 public:
-	Fuzzer(const Environment &env, const Interrupts &interrupts)
-		: env_(env), interrupts_(interrupts)
+	Fuzzer(const Stage &stage, const Interrupts &interrupts)
+		: stage_(stage), interrupts_(interrupts)
 	{
 	}
 
@@ -417,7 +481,7 @@ private:
 	void report(const Operations &operations, const std::string &wrong,
 		    std::uint64_t seed) const;
 
-	const Environment &env_;
+	const Stage &stage_;
 	const Interrupts &interrupts_;
 	Tally tally_;
 };
@@ -425,7 +489,7 @@ private:
 std::string Fuzzer::replay(const Operations &operations,
 			   std::size_t *played) const
 {
-	auto player = Player::create(env_);
+	auto player = Player::create(stage_);
 	std::size_t steps = 0;
 	std::string wrong;
 
@@ -483,7 +547,7 @@ void Fuzzer::report(const Operations &operations, const std::string &wrong,
 {
 	print_ktap_diagnostic("seed " + std::to_string(seed) + ", step " +
 			      std::to_string(operations.size()) + ": " + wrong);
-	if (!Player::create(env_)) {
+	if (!Player::create(stage_)) {
 		print_ktap_diagnostic(
 			"this stays wrong: the sequence cannot be shortened");
 		for (const Operation &operation : operations)
@@ -503,11 +567,11 @@ void Fuzzer::report(const Operations &operations, const std::string &wrong,
 
 bool Fuzzer::play_round(std::uint64_t seed, std::size_t steps)
 {
-	Generator generator(env_, seed);
+	Generator generator(stage_, seed);
 	Operations operations;
 	std::string wrong;
 	{
-		auto player = Player::create(env_);
+		auto player = Player::create(stage_);
 
 		if (!player) {
 			print_ktap_diagnostic(player.error().message());
@@ -548,11 +612,13 @@ bool take_number(std::string_view argument, std::string_view name,
 	return error == std::errc{} && stop == end;
 }
 
-int fuzz(const Environment &env, const Interrupts &interrupts,
+int fuzz(const Stage &stage, const Interrupts &interrupts,
 	 const Options &options)
 {
 	auto huge_pages = ScopedSetting::set(NR_HUGEPAGES, NR_HUGEPAGES_WANTED);
-	Fuzzer fuzzer(env, interrupts);
+	auto thp = ScopedSetting::set(THP_POLICY, "madvise");
+	auto type1 = ScopedSetting::set(DISABLE_HUGEPAGES, "N");
+	Fuzzer fuzzer(stage, interrupts);
 	std::size_t rounds =
 		(options.steps + STEPS_A_ROUND - 1) / STEPS_A_ROUND;
 
@@ -560,6 +626,8 @@ int fuzz(const Environment &env, const Interrupts &interrupts,
 	if (!huge_pages)
 		print_ktap_diagnostic("no hugetlb: " +
 				      huge_pages.error().message());
+	if (!stage.own)
+		print_ktap_diagnostic("no group comes or goes");
 	for (std::size_t i = 0; i < rounds; i++) {
 		std::uint64_t seed = options.seed + i;
 		std::size_t steps = std::min(
@@ -611,8 +679,13 @@ int run(std::span<char *const> arguments)
 			"no device: name one by argument or PFNMAP_BDF");
 		return KSFT_SKIP;
 	}
-	if (bdfs.size() > 2)
+
+	std::string spare;
+
+	if (bdfs.size() > 2) {
+		spare = std::move(bdfs.back());
 		bdfs.pop_back();
+	}
 
 	/* Before the devices are opened, so that it ends after they are. */
 	Interrupts interrupts;
@@ -627,7 +700,19 @@ int run(std::span<char *const> arguments)
 		print_ktap_skip_all("no VT-d page-table dump in debugfs");
 		return KSFT_SKIP;
 	}
-	return fuzz(**env, interrupts, options);
+
+	Stage stage{**env, spare, {}};
+
+	if (!spare.empty()) {
+		auto own = OwnContainer::create(spare,
+						OwnContainer::First::emulated);
+
+		if (own)
+			stage.own.emplace(std::move(*own));
+		else if (own.error().code != ENOENT)
+			std::printf("# %s\n", own.error().message().c_str());
+	}
+	return fuzz(stage, interrupts, options);
 }
 
 } // namespace

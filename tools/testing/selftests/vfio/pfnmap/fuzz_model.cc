@@ -102,6 +102,32 @@ struct Describe {
 	{
 		return "UNMAP_DMA all";
 	}
+
+	std::string operator()(const Move &op) const
+	{
+		return "mremap " + text(op.from) + ", to " + hex(op.to);
+	}
+
+	std::string operator()(const Discard &op) const
+	{
+		return "MADV_DONTNEED " + text(op.where);
+	}
+
+	std::string operator()(const Fork &) const { return "fork, exit"; }
+
+	std::string operator()(const SetThp &op) const
+	{
+		return std::string("THP ") + op.policy;
+	}
+
+	std::string operator()(const SetHugePages &op) const
+	{
+		return op.on ? "disable_hugepages=N" : "disable_hugepages=Y";
+	}
+
+	std::string operator()(const Join &) const { return "group joins"; }
+
+	std::string operator()(const Leave &) const { return "group leaves"; }
 };
 
 /* Is all of @prot that @flags ask for there? */
@@ -184,14 +210,9 @@ bool Model::readable(const Segment &segment) const
 	return segment.is_ram() || decodes_[segment.device];
 }
 
-Verdict Model::judge(const MapDma &map) const
+Verdict Model::judge_memory(const MapDma &map) const
 {
-	Range iovas{map.iova, map.what.size};
 	Verdict verdict;
-
-	for (const auto &[iova, mapping] : mappings_)
-		if (iovas.overlaps({iova, mapping.size}))
-			return {.error = EEXIST};
 
 	for (const Segment &segment : memory_.in(map.what)) {
 		bool bar = segment.kind == Segment::Kind::bar;
@@ -203,9 +224,46 @@ Verdict Model::judge(const MapDma &map) const
 			continue;
 		if (!bar || map.flags != VFIO_DMA_MAP_FLAG_READ)
 			return {.error = EFAULT};
-		verdict.may_fault = true;
+		verdict = {.error = EFAULT, .stock_may_map = true};
 	}
 	return verdict;
+}
+
+Verdict Model::judge(const MapDma &map) const
+{
+	Range iovas{map.iova, map.what.size};
+
+	for (const auto &[iova, mapping] : mappings_)
+		if (iovas.overlaps(mapping.iovas()))
+			return {.error = EEXIST};
+	/* Nobody looks at it yet. */
+	if (!joined_)
+		return {};
+	return judge_memory(map);
+}
+
+Verdict Model::judge(const Join &) const
+{
+	Verdict all;
+
+	for (const auto &[iova, mapping] : mappings_) {
+		Verdict verdict = judge_memory(mapping.made_by);
+
+		if (verdict.error && !verdict.stock_may_map)
+			return verdict;
+		if (verdict.error)
+			all = verdict;
+	}
+	return all;
+}
+
+void Model::leave()
+{
+	for (auto &[iova, mapping] : mappings_) {
+		mapping.ram = 0;
+		mapping.leaves.clear();
+	}
+	joined_ = false;
 }
 
 Verdict Model::judge(const UnmapDma &unmap) const
@@ -213,14 +271,14 @@ Verdict Model::judge(const UnmapDma &unmap) const
 	Verdict verdict;
 
 	for (const auto &[iova, mapping] : mappings_) {
-		Range range{iova, mapping.size};
+		Range range = mapping.iovas();
 
 		if (!range.overlaps(unmap.iovas))
 			continue;
 		if (range.at < unmap.iovas.at ||
 		    range.end() > unmap.iovas.end())
 			return {.error = EINVAL};
-		verdict.unmapped += mapping.size;
+		verdict.unmapped += range.size;
 	}
 	return verdict;
 }
@@ -228,8 +286,7 @@ Verdict Model::judge(const UnmapDma &unmap) const
 void Model::remove(const UnmapDma &unmap)
 {
 	std::erase_if(mappings_, [&](const auto &mapping) {
-		return unmap.iovas.overlaps(
-			{mapping.first, mapping.second.size});
+		return unmap.iovas.overlaps(mapping.second.iovas());
 	});
 }
 

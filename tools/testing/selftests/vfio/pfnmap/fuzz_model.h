@@ -82,9 +82,31 @@ struct UnmapDma {
 	Range iovas;
 };
 struct UnmapAll {};
+/* Page tables and all; what was at the target goes. */
+struct Move {
+	Range from;
+	std::size_t to;
+};
+/* Takes RAM's pages away and is refused for BARs. */
+struct Discard {
+	Range where;
+};
+/* A child that ends at once. */
+struct Fork {};
+struct SetThp {
+	const char *policy;
+};
+/* The opposite of type1's module parameter. */
+struct SetHugePages {
+	bool on;
+};
+/* The group joins the container, which has mappings, or leaves it. */
+struct Join {};
+struct Leave {};
 
 using Operation = std::variant<PlaceBar, PlaceRam, Remove, Protect, Touch,
-			       Decode, Reset, MapDma, UnmapDma, UnmapAll>;
+			       Decode, Reset, MapDma, UnmapDma, UnmapAll, Move,
+			       Discard, Fork, SetThp, SetHugePages, Join, Leave>;
 
 /* One line for a person. */
 std::string describe(const Operation &operation);
@@ -130,21 +152,26 @@ private:
 	std::vector<Segment> segments_;
 };
 
-/* What a MAP_DMA made; it stays that way until it is unmapped. */
+/*
+ * What a MAP_DMA made. It stays that way until it is unmapped or the group
+ * leaves: then it is but kept in mind until a group joins.
+ */
 struct Mapping {
-	std::size_t size = 0;
+	MapDma made_by;
 	std::size_t ram = 0; /* bytes of it */
 	std::vector<Extent> leaves;
+
+	Range iovas() const { return {made_by.iova, made_by.what.size}; }
 };
 
 /* What an ioctl has to answer. */
 struct Verdict {
 	int error = 0;
 	/*
-	 * EFAULT will do as well: a BAR's page that may not be accessed is
-	 * found by DMA_READ if it was present before the mprotect().
+	 * A stock kernel may find no error: by DMA_READ, a BAR's page that may
+	 * not be accessed and was present before the mprotect().
 	 */
-	bool may_fault = false;
+	bool stock_may_map = false;
 	std::size_t unmapped = 0;
 };
 
@@ -163,15 +190,28 @@ public:
 	void set_decode(std::size_t device, bool on) { decodes_[device] = on; }
 	bool decodes(std::size_t device) const { return decodes_[device]; }
 
+	void set_huge_pages(bool on) { huge_pages_ = on; }
+	bool huge_pages() const { return huge_pages_; }
+
+	/* Is there a device that needs what is mapped in its IOMMU? */
+	bool joined() const { return joined_; }
+	void join(std::map<std::size_t, Mapping> mappings)
+	{
+		mappings_ = std::move(mappings);
+		joined_ = true;
+	}
+	void leave();
+
 	/* May the process read the word at the start of @segment? */
 	bool readable(const Segment &segment) const;
 
 	Verdict judge(const MapDma &map) const;
 	Verdict judge(const UnmapDma &unmap) const;
+	Verdict judge(const Join &) const;
 
-	void add(const MapDma &map, Mapping mapping)
+	void add(Mapping mapping)
 	{
-		mappings_[map.iova] = std::move(mapping);
+		mappings_[mapping.made_by.iova] = std::move(mapping);
 	}
 	void remove(const UnmapDma &unmap);
 	void remove_all() { mappings_.clear(); }
@@ -183,8 +223,13 @@ public:
 	std::size_t ram() const;
 
 private:
+	/* Can what @map asks for be found in the process's memory? */
+	Verdict judge_memory(const MapDma &map) const;
+
 	AddressSpace memory_;
 	std::vector<bool> decodes_;
+	bool huge_pages_ = true;
+	bool joined_ = true;
 	std::map<std::size_t, Mapping> mappings_;
 };
 

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "fuzz_player.h"
 
+#include <array>
 #include <cerrno>
+#include <cstdlib>
 
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "iommu_table.h"
 #include "layout.h"
+#include "procfs.h"
 
 namespace pfnmap::fuzz {
 namespace {
@@ -31,6 +35,10 @@ std::optional<std::string> if_failed(const char *what, int error)
 	return std::string(what) + ": " + errno_text(error);
 }
 
+/* Each sequence starts with these. */
+constexpr std::array<std::pair<const char *, const char *>, 2> INITIAL_SETTINGS{
+	{{THP_POLICY, "madvise"}, {DISABLE_HUGEPAGES, "N"}}};
+
 /* The address space where VA and the first BAR are congruent modulo 1 GiB. */
 Result<VaRange> reserve(const Environment &env)
 {
@@ -47,6 +55,8 @@ void Tally::add(const Tally &other)
 		results[error] += count;
 	for (const auto &[size, count] : other.leaves)
 		leaves[size] += count;
+	for (const auto &[error, count] : other.joins)
+		joins[error] += count;
 }
 
 std::string describe(const Tally &tally)
@@ -59,19 +69,23 @@ std::string describe(const Tally &tally)
 	for (const auto &[size, count] : tally.leaves)
 		text += "; leaves of " + std::to_string(size / 1024) +
 			" KiB: " + std::to_string(count);
+	for (const auto &[error, count] : tally.joins)
+		text += "; joins: " + std::to_string(count) + " " +
+			errno_text(error);
 	return text;
 }
 
-Player::Player(const Environment &env, VaRange va, UniqueFd pagemap,
+Player::Player(const Stage &stage, VaRange va, UniqueFd pagemap,
 	       const Held &before)
-	: env_(env), va_(std::move(va)), pagemap_(std::move(pagemap)),
-	  before_(before), model_(env.devices().size())
+	: stage_(stage), env_(stage.env), container_(stage.container()),
+	  va_(std::move(va)), pagemap_(std::move(pagemap)), before_(before),
+	  model_(env_.devices().size())
 {
 }
 
-Result<std::unique_ptr<Player>> Player::create(const Environment &env)
+Result<std::unique_ptr<Player>> Player::create(const Stage &stage)
 {
-	auto va = reserve(env);
+	auto va = reserve(stage.env);
 	auto pagemap = open_file("/proc/self/pagemap", O_RDONLY);
 	auto before = held();
 
@@ -81,9 +95,15 @@ Result<std::unique_ptr<Player>> Player::create(const Environment &env)
 		return pagemap.error();
 	if (!before)
 		return before.error();
+	for (const auto &[file, value] : INITIAL_SETTINGS)
+		if (int error = write_file(file, value))
+			return Error{error, file};
+	if (stage.own)
+		if (int error = stage.own->join())
+			return Error{error, "VFIO_GROUP_SET_CONTAINER"};
 
 	std::unique_ptr<Player> player(new Player(
-		env, std::move(*va), std::move(*pagemap), *before));
+		stage, std::move(*va), std::move(*pagemap), *before));
 
 	if (auto wrong = player->compare())
 		return Error{EBUSY, "at the start, " + *wrong};
@@ -92,10 +112,12 @@ Result<std::unique_ptr<Player>> Player::create(const Environment &env)
 
 Player::~Player()
 {
-	static_cast<void>(env_.container().unmap_dma(
+	static_cast<void>(container_.unmap_dma(
 		{}, 0, VFIO_DMA_UNMAP_FLAG_ALL));
 	for (const TestDevice &device : env_.devices())
 		device.set_memory_decode(true);
+	if (stage_.own && model_.joined())
+		stage_.own->leave();
 }
 
 std::optional<std::string> Player::play(const Operation &operation)
@@ -258,7 +280,7 @@ Result<Mapping> Player::look_up(const MapDma &op) const
 {
 	Iova iova = env_.iova_window().first + op.iova;
 	std::vector<Extent> extents;
-	Mapping mapping{.size = op.what.size, .ram = 0, .leaves = {}};
+	Mapping mapping{.made_by = op, .ram = 0, .leaves = {}};
 
 	for (const Segment &segment : model_.memory().in(op.what)) {
 		Iova first = iova + (segment.where.at - op.what.at);
@@ -272,24 +294,35 @@ Result<Mapping> Player::look_up(const MapDma &op) const
 		if (auto error = append_ram(extents, first, segment.where))
 			return *error;
 	}
-	mapping.leaves =
-		largest_leaves(join_runs(extents), env_.iommu().pgsizes);
+	mapping.leaves = largest_leaves(
+		join_runs(extents),
+		model_.huge_pages() ? env_.iommu().pgsizes : SZ_4K);
 	return mapping;
+}
+
+bool Player::is_expected(const Verdict &verdict, int error)
+{
+	return error == verdict.error ||
+	       (!error && verdict.stock_may_map && !has_raw_runs());
 }
 
 Player::Wrong Player::carry_out(const MapDma &op)
 {
 	Verdict verdict = model_.judge(op);
-	int error = env_.container().map_dma(
+	int error = container_.map_dma(
 		env_.iova_window().first + op.iova, va_.start() + op.what.at,
 		op.what.size, op.flags);
 
-	if (error != verdict.error && !(verdict.may_fault && error == EFAULT))
+	if (!is_expected(verdict, error))
 		return "MAP_DMA gave " + errno_text(error) + ", not " +
 		       errno_text(verdict.error);
 	tally_.results[error]++;
 	if (error)
 		return {};
+	if (!model_.joined()) {
+		model_.add({.made_by = op, .ram = 0, .leaves = {}});
+		return {};
+	}
 
 	auto mapping = look_up(op);
 
@@ -297,14 +330,14 @@ Player::Wrong Player::carry_out(const MapDma &op)
 		return mapping.error().message();
 	for (const Extent &leaf : mapping->leaves)
 		tally_.leaves[leaf.size]++;
-	model_.add(op, std::move(*mapping));
+	model_.add(std::move(*mapping));
 	return {};
 }
 
 Player::Wrong Player::carry_out(const UnmapDma &op)
 {
 	Verdict verdict = model_.judge(op);
-	auto unmapped = env_.container().unmap_dma(
+	auto unmapped = container_.unmap_dma(
 		env_.iova_window().first + op.iovas.at, op.iovas.size);
 	int error = unmapped ? 0 : unmapped.error().code;
 
@@ -322,11 +355,108 @@ Player::Wrong Player::carry_out(const UnmapDma &op)
 
 Player::Wrong Player::carry_out(const UnmapAll &)
 {
-	auto unmapped = env_.container().unmap_dma({}, 0,
+	auto unmapped = container_.unmap_dma({}, 0,
 						   VFIO_DMA_UNMAP_FLAG_ALL);
 
 	model_.remove_all();
 	return if_failed("UNMAP_DMA all", unmapped ? 0 : unmapped.error().code);
+}
+
+Player::Wrong Player::carry_out(const Move &op)
+{
+	Vaddr from = va_.start() + op.from.at, to = va_.start() + op.to;
+	Segment segment = model_.memory().in(op.from)[0];
+
+	/* There may be something else by now, in a sequence cut short. */
+	if (segment.where != op.from || segment.kind == Segment::Kind::hole ||
+	    segment.kind == Segment::Kind::hugetlb)
+		return {};
+	if (int error = free_cut_huge_pages({op.to, op.from.size}))
+		return if_failed("munmap", error);
+	if (mremap(reinterpret_cast<void *>(from.value), op.from.size,
+		   op.from.size, MREMAP_MAYMOVE | MREMAP_FIXED,
+		   to.value) == MAP_FAILED)
+		return if_failed("mremap", errno);
+	model_.memory().place({.where = op.from});
+	segment.where.at = op.to;
+	model_.memory().place(segment);
+	return {};
+}
+
+Player::Wrong Player::carry_out(const Discard &op)
+{
+	for (const Segment &segment : model_.memory().in(op.where)) {
+		bool bar = segment.kind == Segment::Kind::bar;
+
+		if (!bar && segment.kind != Segment::Kind::ram)
+			continue;
+
+		int error = va_.advise(segment.where.at, segment.where.size,
+				       MADV_DONTNEED);
+
+		if (error != (bar ? EINVAL : 0))
+			return "MADV_DONTNEED gave " + errno_text(error);
+	}
+	return {};
+}
+
+Player::Wrong Player::carry_out(const Fork &)
+{
+	pid_t child = fork();
+
+	if (!child)
+		_exit(EXIT_SUCCESS);
+	if (child < 0 || waitpid(child, nullptr, 0) < 0)
+		return if_failed("fork", errno);
+	return {};
+}
+
+Player::Wrong Player::carry_out(const SetThp &op)
+{
+	return if_failed("THP policy", write_file(THP_POLICY, op.policy));
+}
+
+Player::Wrong Player::carry_out(const SetHugePages &op)
+{
+	model_.set_huge_pages(op.on);
+	return if_failed("disable_hugepages",
+			 write_file(DISABLE_HUGEPAGES, op.on ? "N" : "Y"));
+}
+
+Player::Wrong Player::carry_out(const Join &op)
+{
+	if (model_.joined())
+		return {};
+
+	Verdict verdict = model_.judge(op);
+	int error = stage_.own->join();
+
+	if (!is_expected(verdict, error))
+		return "the group's joining gave " + errno_text(error) +
+		       ", not " + errno_text(verdict.error);
+	tally_.joins[error]++;
+	if (error)
+		return {};
+
+	std::map<std::size_t, Mapping> mappings;
+
+	for (const auto &[iova, mapping] : model_.mappings()) {
+		auto now = look_up(mapping.made_by);
+
+		if (!now)
+			return now.error().message();
+		mappings[iova] = std::move(*now);
+	}
+	model_.join(std::move(mappings));
+	return {};
+}
+
+Player::Wrong Player::carry_out(const Leave &)
+{
+	if (!model_.joined())
+		return {};
+	model_.leave();
+	return if_failed("the group's leaving", stage_.own->leave());
 }
 
 Player::Wrong Player::compare_table(const std::string &bdf,
@@ -342,6 +472,19 @@ Player::Wrong Player::compare_table(const std::string &bdf,
 	if (wrong.empty())
 		return {};
 	return "IOMMU table of " + bdf + ": " + wrong;
+}
+
+Player::Wrong Player::compare_spare(const std::vector<Extent> &leaves) const
+{
+	if (model_.joined())
+		return compare_table(stage_.spare, leaves);
+
+	/* It may have no table at all then. */
+	auto table = read_iommu_table(stage_.spare);
+
+	if (table ? table->empty() : table.error().code == ENODATA)
+		return {};
+	return "IOMMU table of " + stage_.spare + " that has left";
 }
 
 Player::Wrong Player::compare_held() const
@@ -364,6 +507,11 @@ Player::Wrong Player::compare()
 	std::vector<Extent> leaves = model_.leaves();
 	bool all = steps_ % STEPS_TO_ALL_DEVICES == 0;
 
+	if (stage_.own) {
+		auto wrong = compare_spare(leaves);
+
+		return wrong ? wrong : compare_held();
+	}
 	for (const TestDevice &device : env_.devices().first(
 		     all ? env_.devices().size() : 1))
 		if (auto wrong = compare_table(device.bdf, leaves))

@@ -15,14 +15,19 @@
 #include "fuzz_model.h"
 #include "mapping.h"
 #include "memory_stats.h"
+#include "own_container.h"
 #include "result.h"
 
 namespace pfnmap::fuzz {
 
-/* How often MAP_DMA gave what, and how many leaves it made of which size. */
+/*
+ * How often MAP_DMA gave what, how many leaves it made of which size, and what
+ * a group got that joined.
+ */
 struct Tally {
 	std::map<int, std::size_t> results;
 	std::map<std::size_t, std::size_t> leaves;
+	std::map<int, std::size_t> joins;
 
 	void add(const Tally &other);
 };
@@ -30,14 +35,33 @@ struct Tally {
 /* "812 success, 40 EEXIST; leaves of 4 KiB: 3000, ..." */
 std::string describe(const Tally &tally);
 
+/*
+ * Where it is played: the BARs are those of @env's devices. With a container
+ * of its own, which is @spare's, a group can come and go; else the container
+ * is @env's.
+ */
+struct Stage {
+	const Environment &env;
+	std::string spare;
+	std::optional<OwnContainer> own;
+
+	const Container &container() const
+	{
+		return own ? own->container() : env.container();
+	}
+};
+
 class Player {
 public:
-	/* Starts with nothing mapped; EBUSY if the IOMMU has something yet. */
-	static Result<std::unique_ptr<Player>> create(const Environment &env);
+	/*
+	 * Starts with the group in the container and nothing mapped; EBUSY if
+	 * the IOMMU has something yet.
+	 */
+	static Result<std::unique_ptr<Player>> create(const Stage &stage);
 
 	Player(const Player &) = delete;
 	Player &operator=(const Player &) = delete;
-	/* Leaves nothing mapped, and memory decode on. */
+	/* Leaves nothing mapped, no group joined, and memory decode on. */
 	~Player();
 
 	const Model &model() const { return model_; }
@@ -49,7 +73,7 @@ public:
 private:
 	using Wrong = std::optional<std::string>;
 
-	Player(const Environment &env, VaRange va, UniqueFd pagemap,
+	Player(const Stage &stage, VaRange va, UniqueFd pagemap,
 	       const Held &before);
 
 	/* One for each operation: does it and tells the model. */
@@ -63,11 +87,21 @@ private:
 	Wrong carry_out(const MapDma &op);
 	Wrong carry_out(const UnmapDma &op);
 	Wrong carry_out(const UnmapAll &op);
+	Wrong carry_out(const Move &op);
+	Wrong carry_out(const Discard &op);
+	Wrong carry_out(const Fork &op);
+	Wrong carry_out(const SetThp &op);
+	Wrong carry_out(const SetHugePages &op);
+	Wrong carry_out(const Join &op);
+	Wrong carry_out(const Leave &op);
 
 	/* Makes way: mm maps, unmaps and protects whole huge pages only. */
 	int free_cut_huge_pages(const Range &range);
 	/* 0 or errno; EOPNOTSUPP if the kernel has no such pages left. */
 	int place_ram(const Range &range, Ram kind);
+
+	/* An error as it must be, on this kernel. */
+	static bool is_expected(const Verdict &verdict, int error);
 
 	/* What MAP_DMA has just been given, looked up as it is now. */
 	Result<Mapping> look_up(const MapDma &op) const;
@@ -77,9 +111,12 @@ private:
 	Wrong compare();
 	Wrong compare_table(const std::string &bdf,
 			    const std::vector<Extent> &leaves) const;
+	Wrong compare_spare(const std::vector<Extent> &leaves) const;
 	Wrong compare_held() const;
 
+	const Stage &stage_;
 	const Environment &env_;
+	const Container &container_;
 	VaRange va_;
 	UniqueFd pagemap_;
 	Held before_;

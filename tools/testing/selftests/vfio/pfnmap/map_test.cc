@@ -427,8 +427,10 @@ TEST_F(Map, prot_none)
 	auto no_more = bar_layout(SMALL);
 
 	ASSERT_OK(no_more);
-	no_more->va().touch(0);
+	for (std::size_t at = 0; at < SMALL; at += SZ_4K)
+		no_more->va().touch(at);
 	ASSERT_ERRNO(0, no_more->va().protect(SZ_2M, SZ_4K, PROT_NONE));
+	expect_map_fails(*no_more, EFAULT, DMA_READ);
 	expect_map_fails(*no_more, EFAULT, DMA_RW);
 }
 
@@ -703,6 +705,21 @@ TEST_P(MapVa, some_entries_present)
 	for (std::size_t at = step; at < layout->size(); at += step)
 		layout->va().touch(at);
 	layout->va().touch(layout->size() - SZ_4K);
+	expect_maps(*layout);
+}
+
+/* Whatever the page tables still have of it: entries of any size. */
+TEST_P(MapVa, present_but_prot_none)
+{
+	auto layout = Layout::create(
+		{bar_part(0, std::min(bar().size, limit()))}, GetParam());
+
+	ASSERT_OK(layout);
+	expect_maps(*layout);
+	ASSERT_ERRNO(0, layout->va().protect(0, layout->size(), PROT_NONE));
+	for (std::uint32_t flags : {DMA_READ, DMA_WRITE, DMA_RW})
+		expect_map_fails(*layout, EFAULT, flags);
+	ASSERT_ERRNO(0, layout->va().protect(0, layout->size(), PROT_RW));
 	expect_maps(*layout);
 }
 

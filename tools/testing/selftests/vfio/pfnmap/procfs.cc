@@ -130,6 +130,13 @@ bool has_kernel_function(const std::string &name)
 	return symbols && (symbols->find(" " + name + "\n") != std::string::npos);
 }
 
+bool has_raw_runs()
+{
+	static const bool has = has_kernel_function("vaddr_get_raw_pfns");
+
+	return has;
+}
+
 Result<std::size_t> anon_huge_bytes(Vaddr vaddr)
 {
 	auto smaps = read_file("/proc/self/smaps");

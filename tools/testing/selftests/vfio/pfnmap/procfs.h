@@ -37,6 +37,9 @@ long page_faults();
 /* Does /proc/kallsyms name it? It is empty without CONFIG_KALLSYMS. */
 bool has_kernel_function(const std::string &name);
 
+/* Does type1 look up VM_PFNMAP ranges as this series has it do? */
+bool has_raw_runs();
+
 /* Bytes of huge pages in the anonymous mapping that @vaddr lies in. */
 Result<std::size_t> anon_huge_bytes(Vaddr vaddr);
 

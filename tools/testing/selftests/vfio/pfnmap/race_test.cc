@@ -105,11 +105,8 @@ protected:
 	/* What a BAR's page that is gone when it is looked up leads to. */
 	static void expect_gone(int error)
 	{
-		static const bool patched =
-			has_kernel_function("vaddr_get_raw_pfns");
-
 		/* A stock kernel passes on that there was no entry. */
-		if (error != EINVAL || patched) {
+		if (error != EINVAL || has_raw_runs()) {
 			EXPECT_ERRNO(EFAULT, error);
 		}
 	}
