@@ -18,9 +18,11 @@ while (($#)); do
 	case $1 in
 	-h | --help) show_help ;;
 	-j)
-		KBUILD_JOBS=${2:?-j needs a value}
+		(($# > 1)) || usage_error "-j needs a value"
+		KBUILD_JOBS=$2
 		shift
 		;;
+	-j*) KBUILD_JOBS=${1#-j} ;;
 	-*) usage_error "unknown option $1" ;;
 	*) kernel=$1 ;;
 	esac
@@ -53,7 +55,10 @@ compile() {
 	: >"$log"
 	progress "$log" &
 	pid=$!
-	kmake bzImage >"$log" 2>&1 || status=$?
+	# In the background, so that a signal ends this script and cleanup both.
+	kmake_command bzImage
+	"${KMAKE[@]}" >"$log" 2>&1 &
+	wait $! || status=$?
 	kill "$pid" 2>/dev/null || true
 	wait "$pid" 2>/dev/null || true
 	[[ ! -t 2 ]] || printf '\n' >&2

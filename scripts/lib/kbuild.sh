@@ -6,16 +6,23 @@
 KBUILD_JOBS=$(nproc)
 KBUILD_ARCH=()
 
-kmake() {
+# kmake_command TARGET...: sets KMAKE to the command, for who runs it in the
+# background: a signal would reach a function's shell there, and not make
+kmake_command() {
 	local cc=gcc setting
 	for setting in "${KBUILD_ARCH[@]}"; do
 		[[ $setting != CROSS_COMPILE=* ]] || cc=${setting#*=}gcc
 	done
 	! command -v ccache >/dev/null || cc="ccache $cc"
-	CCACHE_BASEDIR=$LAB_DIR CCACHE_NOHASHDIR=yes \
-		KBUILD_BUILD_USER=lab KBUILD_BUILD_HOST=lab \
-		KBUILD_BUILD_TIMESTAMP='Sun Nov 22 00:00:00 UTC 2026' \
-		make -C "$SRC" O="$BUILD" "${KBUILD_ARCH[@]}" CC="$cc" -j"$KBUILD_JOBS" "$@"
+	KMAKE=(env CCACHE_BASEDIR="$LAB_DIR" CCACHE_NOHASHDIR=yes
+		KBUILD_BUILD_USER=lab KBUILD_BUILD_HOST=lab KBUILD_BUILD_VERSION=1
+		KBUILD_BUILD_TIMESTAMP='Sun Nov 22 00:00:00 UTC 2026'
+		make -C "$SRC" O="$BUILD" "${KBUILD_ARCH[@]}" CC="$cc" -j"$KBUILD_JOBS" "$@")
+}
+
+kmake() {
+	kmake_command "$@"
+	"${KMAKE[@]}"
 }
 
 need_kbuild() {

@@ -38,14 +38,16 @@ IOMMU has with a model after each. The first 250 steps depend on the seed, the
 next 250 start anew with the seed that follows, and so on: a test in the report
 is one such round. A round that fails is cut down to the shortest sequence that
 still does, which is printed; addresses in it count from the start of an arena
-and of a window of IOVAs. With a third device, the group of that one comes and
-goes in a container that has an emulated device as well. The same again:
+and of a window of IOVAs. The same again, with the same devices:
 
   pfnmap_fuzz --seed=SEED_OF_THE_ROUND --steps=250
 
+Of three devices or more, the group of the last one comes and goes where the
+seed is odd, in a container that has an emulated device (mtty) as well.
+
 Without a BDF PFNMAP_BDF names the devices, which must be bound to vfio-pci.
-Exits with 0, with 1 if a round failed, or
-with 4 without a device or without VT-d's page-table dump.
+Exits with 0, with 1 if a round failed, or with 4 without a device or without
+VT-d's page-table dump.
 
   --seed=N    default 1
   --steps=N   default 2000
@@ -126,7 +128,8 @@ private:
 	Operation place_ram();
 	Operation touch();
 	Operation decode(const Model &model);
-	Operation map(const Model &model);
+	MapDma map(const Model &model);
+	MapDma map_what_fits(const Model &model);
 	Operation unmap(const Model &model);
 	Operation move(const Model &model);
 	Operation set_thp();
@@ -168,11 +171,13 @@ Range Generator::small_place()
 
 int Generator::prot()
 {
-	switch (below(8)) {
+	switch (below(9)) {
 	case 0:
 		return PROT_NONE;
 	case 1:
+		return PROT_WRITE;
 	case 2:
+	case 3:
 		return PROT_READ;
 	default:
 		return PROT_RW;
@@ -316,7 +321,7 @@ std::size_t Generator::iova_for(const Model &model, const Range &what)
 	return iova;
 }
 
-Operation Generator::map(const Model &model)
+MapDma Generator::map(const Model &model)
 {
 	const auto &segments = model.memory().segments();
 	const Segment *first = &segments[below(segments.size())];
@@ -344,6 +349,18 @@ Operation Generator::map(const Model &model)
 	std::size_t most = (huge ? SZ_2M : SZ_4K) * MOST_LEAVES_A_MAP;
 
 	return MapDma{{at, std::min(size, most)}, iova, flags()};
+}
+
+MapDma Generator::map_what_fits(const Model &model)
+{
+	MapDma op = map(model);
+
+	/* Nothing is refused yet where there is no group. */
+	for (int tries = 0; tries < 8 && !model.joined() &&
+			    model.judge_memory(op).error;
+	     tries++)
+		op = map(model);
+	return op;
 }
 
 Operation Generator::unmap(const Model &model)
@@ -409,9 +426,12 @@ std::optional<Operation> Generator::back_to_normal(const Model &model)
 			return Decode{i, true};
 	if (!model.huge_pages() && one_in(8))
 		return SetHugePages{true};
-	if (!model.joined() && one_in(6))
-		return Join{};
-	return {};
+	if (model.joined() || !one_in(6))
+		return {};
+	/* One mapping that cannot be made keeps the group out. */
+	if (const Mapping *misfit = model.misfit(); misfit && !one_in(4))
+		return UnmapDma{misfit->iovas()};
+	return Join{};
 }
 
 Operation Generator::next(const Model &model)
@@ -448,10 +468,10 @@ Operation Generator::next(const Model &model)
 	/* All that is kept in mind would take a leaf a page when it joins. */
 	if (dice < 46 && model.joined())
 		return SetHugePages{false};
-	if (dice < 48 && group_moves_ && model.huge_pages())
+	if (dice < 48 && group_moves_ && model.joined() && model.huge_pages())
 		return Leave{};
 	if (dice < 80)
-		return map(model);
+		return map_what_fits(model);
 	if (dice < 99)
 		return unmap(model);
 	return UnmapAll{};
@@ -459,8 +479,8 @@ Operation Generator::next(const Model &model)
 
 class Fuzzer {
 public:
-	Fuzzer(const Stage &stage, const Interrupts &interrupts)
-		: stage_(stage), interrupts_(interrupts)
+	Fuzzer(std::span<const Stage> stages, const Interrupts &interrupts)
+		: stages_(stages), interrupts_(interrupts)
 	{
 	}
 
@@ -473,43 +493,47 @@ public:
 private:
 	using Operations = std::vector<Operation>;
 
-	/* Plays until something is wrong; @played tells how much that was. */
-	std::string replay(const Operations &operations,
-			   std::size_t *played = nullptr) const;
-	/* Leaves out what may be left out without a round that succeeds. */
-	Operations shrink(Operations operations) const;
-	void report(const Operations &operations, const std::string &wrong,
-		    std::uint64_t seed) const;
+	struct Replayed {
+		std::string wrong;
+		std::size_t steps = 0; /* until then */
+	};
 
-	const Stage &stage_;
+	/* Plays until something is wrong. An error is what kept it from that. */
+	Result<Replayed> replay(const Stage &stage,
+				const Operations &operations) const;
+	/* Leaves out what may be left out without a round that succeeds. */
+	Operations shrink(const Stage &stage, Operations operations) const;
+	void report(const Stage &stage, const Operations &operations,
+		    const std::string &wrong, std::uint64_t seed) const;
+
+	/* Taken in turn, by the seed. */
+	std::span<const Stage> stages_;
 	const Interrupts &interrupts_;
 	Tally tally_;
 };
 
-std::string Fuzzer::replay(const Operations &operations,
-			   std::size_t *played) const
+Result<Fuzzer::Replayed> Fuzzer::replay(const Stage &stage,
+					const Operations &operations) const
 {
-	auto player = Player::create(stage_);
-	std::size_t steps = 0;
-	std::string wrong;
+	auto player = Player::create(stage);
+	Replayed replayed;
 
 	if (!player)
-		return player.error().message();
+		return player.error();
 	for (const Operation &operation : operations) {
 		if (interrupts_.pending())
 			break;
-		steps++;
+		replayed.steps++;
 		if (auto text = (*player)->play(operation)) {
-			wrong = *text;
+			replayed.wrong = *text;
 			break;
 		}
 	}
-	if (played)
-		*played = steps;
-	return wrong;
+	return replayed;
 }
 
-Fuzzer::Operations Fuzzer::shrink(Operations operations) const
+Fuzzer::Operations Fuzzer::shrink(const Stage &stage,
+				  Operations operations) const
 {
 	for (std::size_t chunk = std::bit_floor(operations.size()); chunk;) {
 		bool shorter = false;
@@ -520,16 +544,20 @@ Fuzzer::Operations Fuzzer::shrink(Operations operations) const
 			Operations rest(operations.begin(),
 					operations.begin() +
 						static_cast<long>(at));
-			std::size_t played = 0;
 
 			rest.insert(rest.end(),
 				    operations.begin() + static_cast<long>(end),
 				    operations.end());
-			if (replay(rest, &played).empty()) {
+
+			auto replayed = replay(stage, rest);
+
+			if (!replayed)
+				return operations;
+			if (replayed->wrong.empty()) {
 				at = end;
 				continue;
 			}
-			rest.resize(played);
+			rest.resize(replayed->steps);
 			operations = std::move(rest);
 			shorter = true;
 		}
@@ -542,36 +570,36 @@ Fuzzer::Operations Fuzzer::shrink(Operations operations) const
 	return operations;
 }
 
-void Fuzzer::report(const Operations &operations, const std::string &wrong,
-		    std::uint64_t seed) const
+void Fuzzer::report(const Stage &stage, const Operations &operations,
+		    const std::string &wrong, std::uint64_t seed) const
 {
 	print_ktap_diagnostic("seed " + std::to_string(seed) + ", step " +
 			      std::to_string(operations.size()) + ": " + wrong);
-	if (!Player::create(stage_)) {
-		print_ktap_diagnostic(
-			"this stays wrong: the sequence cannot be shortened");
-		for (const Operation &operation : operations)
-			print_ktap_diagnostic(describe(operation));
-		return;
-	}
 
-	Operations shortest = shrink(operations);
-	std::string again = replay(shortest);
+	Operations shortest = shrink(stage, operations);
+	auto again = replay(stage, shortest);
 
-	print_ktap_diagnostic(again.empty() ? "not again when it is replayed:"
-					    : "the shortest that fails:");
+	if (!again)
+		print_ktap_diagnostic("it cannot be shortened further: " +
+				      again.error().message());
+	else if (again->wrong.empty())
+		print_ktap_diagnostic("not again when it is replayed:");
+	else
+		print_ktap_diagnostic("the shortest that fails:");
 	for (const Operation &operation : shortest)
 		print_ktap_diagnostic("  " + describe(operation));
-	print_ktap_diagnostic(again);
+	if (again)
+		print_ktap_diagnostic(again->wrong);
 }
 
 bool Fuzzer::play_round(std::uint64_t seed, std::size_t steps)
 {
-	Generator generator(stage_, seed);
+	const Stage &stage = stages_[seed % stages_.size()];
+	Generator generator(stage, seed);
 	Operations operations;
 	std::string wrong;
 	{
-		auto player = Player::create(stage_);
+		auto player = Player::create(stage);
 
 		if (!player) {
 			print_ktap_diagnostic(player.error().message());
@@ -589,7 +617,7 @@ bool Fuzzer::play_round(std::uint64_t seed, std::size_t steps)
 	}
 	if (wrong.empty())
 		return true;
-	report(operations, wrong, seed);
+	report(stage, operations, wrong, seed);
 	return false;
 }
 
@@ -612,13 +640,11 @@ bool take_number(std::string_view argument, std::string_view name,
 	return error == std::errc{} && stop == end;
 }
 
-int fuzz(const Stage &stage, const Interrupts &interrupts,
+int fuzz(std::span<const Stage> stages, const Interrupts &interrupts,
 	 const Options &options)
 {
 	auto huge_pages = ScopedSetting::set(NR_HUGEPAGES, NR_HUGEPAGES_WANTED);
-	auto thp = ScopedSetting::set(THP_POLICY, "madvise");
-	auto type1 = ScopedSetting::set(DISABLE_HUGEPAGES, "N");
-	Fuzzer fuzzer(stage, interrupts);
+	Fuzzer fuzzer(stages, interrupts);
 	std::size_t rounds =
 		(options.steps + STEPS_A_ROUND - 1) / STEPS_A_ROUND;
 
@@ -626,7 +652,7 @@ int fuzz(const Stage &stage, const Interrupts &interrupts,
 	if (!huge_pages)
 		print_ktap_diagnostic("no hugetlb: " +
 				      huge_pages.error().message());
-	if (!stage.own)
+	if (stages.size() == 1)
 		print_ktap_diagnostic("no group comes or goes");
 	for (std::size_t i = 0; i < rounds; i++) {
 		std::uint64_t seed = options.seed + i;
@@ -647,6 +673,14 @@ int fuzz(const Stage &stage, const Interrupts &interrupts,
 	}
 	print_ktap_diagnostic("MAP_DMA: " + describe(fuzzer.tally()));
 	return KSFT_PASS;
+}
+
+/* Without one, a container whose group has left forgets its mappings. */
+bool has_emulated_devices()
+{
+	auto device = EmulatedDevice::create();
+
+	return device || device.error().code != ENOENT;
 }
 
 int run(std::span<char *const> arguments)
@@ -701,18 +735,22 @@ int run(std::span<char *const> arguments)
 		return KSFT_SKIP;
 	}
 
-	Stage stage{**env, spare, {}};
+	std::vector<Stage> stages;
 
-	if (!spare.empty()) {
+	stages.push_back({**env, {}, {}});
+	if (!spare.empty() && has_emulated_devices()) {
 		auto own = OwnContainer::create(spare,
 						OwnContainer::First::emulated);
 
-		if (own)
-			stage.own.emplace(std::move(*own));
-		else if (own.error().code != ENOENT)
-			std::printf("# %s\n", own.error().message().c_str());
+		if (!own) {
+			std::printf("TAP version 13\nBail out! %s: %s\n",
+				    spare.c_str(),
+				    own.error().message().c_str());
+			return KSFT_FAIL;
+		}
+		stages.push_back({**env, spare, std::move(*own)});
 	}
-	return fuzz(stage, interrupts, options);
+	return fuzz(stages, interrupts, options);
 }
 
 } // namespace

@@ -257,6 +257,14 @@ Verdict Model::judge(const Join &) const
 	return all;
 }
 
+const Mapping *Model::misfit() const
+{
+	for (const auto &[iova, mapping] : mappings_)
+		if (judge_memory(mapping.made_by).error)
+			return &mapping;
+	return nullptr;
+}
+
 void Model::leave()
 {
 	for (auto &[iova, mapping] : mappings_) {

@@ -154,7 +154,7 @@ private:
 
 /*
  * What a MAP_DMA made. It stays that way until it is unmapped or the group
- * leaves: then it is but kept in mind until a group joins.
+ * leaves: after that it is only remembered, until a group joins.
  */
 struct Mapping {
 	MapDma made_by;
@@ -222,10 +222,12 @@ public:
 	/* Bytes, each time they are mapped. */
 	std::size_t ram() const;
 
-private:
 	/* Can what @map asks for be found in the process's memory? */
 	Verdict judge_memory(const MapDma &map) const;
+	/* What a group could not join because of, if there is anything. */
+	const Mapping *misfit() const;
 
+private:
 	AddressSpace memory_;
 	std::vector<bool> decodes_;
 	bool huge_pages_ = true;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "fuzz_player.h"
 
-#include <array>
 #include <cerrno>
 #include <cstdlib>
 
@@ -13,7 +12,6 @@
 
 #include "iommu_table.h"
 #include "layout.h"
-#include "procfs.h"
 
 namespace pfnmap::fuzz {
 namespace {
@@ -34,10 +32,6 @@ std::optional<std::string> if_failed(const char *what, int error)
 		return {};
 	return std::string(what) + ": " + errno_text(error);
 }
-
-/* Each sequence starts with these. */
-constexpr std::array<std::pair<const char *, const char *>, 2> INITIAL_SETTINGS{
-	{{THP_POLICY, "madvise"}, {DISABLE_HUGEPAGES, "N"}}};
 
 /* The address space where VA and the first BAR are congruent modulo 1 GiB. */
 Result<VaRange> reserve(const Environment &env)
@@ -95,16 +89,17 @@ Result<std::unique_ptr<Player>> Player::create(const Stage &stage)
 		return pagemap.error();
 	if (!before)
 		return before.error();
-	for (const auto &[file, value] : INITIAL_SETTINGS)
-		if (int error = write_file(file, value))
-			return Error{error, file};
-	if (stage.own)
-		if (int error = stage.own->join())
-			return Error{error, "VFIO_GROUP_SET_CONTAINER"};
 
 	std::unique_ptr<Player> player(new Player(
 		stage, std::move(*va), std::move(*pagemap), *before));
 
+	if (auto error = player->choose(THP_POLICY, "madvise"))
+		return *error;
+	if (auto error = player->choose(DISABLE_HUGEPAGES, "N"))
+		return *error;
+	if (stage.own)
+		if (int error = stage.own->join())
+			return Error{error, "VFIO_GROUP_SET_CONTAINER"};
 	if (auto wrong = player->compare())
 		return Error{EBUSY, "at the start, " + *wrong};
 	return player;
@@ -112,12 +107,25 @@ Result<std::unique_ptr<Player>> Player::create(const Stage &stage)
 
 Player::~Player()
 {
-	static_cast<void>(container_.unmap_dma(
-		{}, 0, VFIO_DMA_UNMAP_FLAG_ALL));
+	static_cast<void>(
+		container_.unmap_dma({}, 0, VFIO_DMA_UNMAP_FLAG_ALL));
 	for (const TestDevice &device : env_.devices())
 		device.set_memory_decode(true);
-	if (stage_.own && model_.joined())
+	/* Even where the model has it that it did not join. */
+	if (stage_.own)
 		stage_.own->leave();
+}
+
+std::optional<Error> Player::choose(const std::string &file,
+				    const std::string &value)
+{
+	auto setting = ScopedSetting::set(file, value);
+
+	if (setting)
+		settings_.push_back(std::move(*setting));
+	else if (setting.error().code != ENOENT)
+		return setting.error();
+	return {};
 }
 
 std::optional<std::string> Player::play(const Operation &operation)
@@ -355,8 +363,8 @@ Player::Wrong Player::carry_out(const UnmapDma &op)
 
 Player::Wrong Player::carry_out(const UnmapAll &)
 {
-	auto unmapped = container_.unmap_dma({}, 0,
-						   VFIO_DMA_UNMAP_FLAG_ALL);
+	auto unmapped =
+		container_.unmap_dma({}, 0, VFIO_DMA_UNMAP_FLAG_ALL);
 
 	model_.remove_all();
 	return if_failed("UNMAP_DMA all", unmapped ? 0 : unmapped.error().code);
@@ -413,11 +421,17 @@ Player::Wrong Player::carry_out(const Fork &)
 
 Player::Wrong Player::carry_out(const SetThp &op)
 {
-	return if_failed("THP policy", write_file(THP_POLICY, op.policy));
+	int error = write_file(THP_POLICY, op.policy);
+
+	/* A kernel may have no THPs. */
+	return if_failed("THP policy", error == ENOENT ? 0 : error);
 }
 
 Player::Wrong Player::carry_out(const SetHugePages &op)
 {
+	/* What is remembered would take a leaf a page when the group joins. */
+	if (!model_.joined())
+		return {};
 	model_.set_huge_pages(op.on);
 	return if_failed("disable_hugepages",
 			 write_file(DISABLE_HUGEPAGES, op.on ? "N" : "Y"));
@@ -453,10 +467,12 @@ Player::Wrong Player::carry_out(const Join &op)
 
 Player::Wrong Player::carry_out(const Leave &)
 {
-	if (!model_.joined())
+	if (!model_.joined() || !model_.huge_pages())
 		return {};
+	if (int error = stage_.own->leave())
+		return if_failed("the group's leaving", error);
 	model_.leave();
-	return if_failed("the group's leaving", stage_.own->leave());
+	return compare_left();
 }
 
 Player::Wrong Player::compare_table(const std::string &bdf,
@@ -474,17 +490,14 @@ Player::Wrong Player::compare_table(const std::string &bdf,
 	return "IOMMU table of " + bdf + ": " + wrong;
 }
 
-Player::Wrong Player::compare_spare(const std::vector<Extent> &leaves) const
+Player::Wrong Player::compare_left() const
 {
-	if (model_.joined())
-		return compare_table(stage_.spare, leaves);
-
-	/* It may have no table at all then. */
 	auto table = read_iommu_table(stage_.spare);
 
 	if (table ? table->empty() : table.error().code == ENODATA)
 		return {};
-	return "IOMMU table of " + stage_.spare + " that has left";
+	return "IOMMU table of " + stage_.spare + ", which has left: " +
+	       (table ? difference({}, *table) : table.error().message());
 }
 
 Player::Wrong Player::compare_held() const
@@ -507,13 +520,15 @@ Player::Wrong Player::compare()
 	std::vector<Extent> leaves = model_.leaves();
 	bool all = steps_ % STEPS_TO_ALL_DEVICES == 0;
 
-	if (stage_.own) {
-		auto wrong = compare_spare(leaves);
-
-		return wrong ? wrong : compare_held();
+	if (stage_.own && model_.joined()) {
+		if (auto wrong = compare_table(stage_.spare, leaves))
+			return wrong;
 	}
+	/* In their own container, the devices have nothing. */
+	if (stage_.own)
+		leaves.clear();
 	for (const TestDevice &device : env_.devices().first(
-		     all ? env_.devices().size() : 1))
+		     all ? env_.devices().size() : !stage_.own))
 		if (auto wrong = compare_table(device.bdf, leaves))
 			return wrong;
 	return compare_held();

@@ -10,12 +10,14 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "environment.h"
 #include "fuzz_model.h"
 #include "mapping.h"
 #include "memory_stats.h"
 #include "own_container.h"
+#include "procfs.h"
 #include "result.h"
 
 namespace pfnmap::fuzz {
@@ -36,9 +38,9 @@ struct Tally {
 std::string describe(const Tally &tally);
 
 /*
- * Where it is played: the BARs are those of @env's devices. With a container
- * of its own, which is @spare's, a group can come and go; else the container
- * is @env's.
+ * Where it is played: the BARs are those of @env's devices. In a container of
+ * its own the group of the device @spare comes and goes; else the container is
+ * @env's, whose devices stay.
  */
 struct Stage {
 	const Environment &env;
@@ -76,6 +78,10 @@ private:
 	Player(const Stage &stage, VaRange va, UniqueFd pagemap,
 	       const Held &before);
 
+	/* Settings that each sequence starts with, as far as there are such. */
+	std::optional<Error> choose(const std::string &file,
+				    const std::string &value);
+
 	/* One for each operation: does it and tells the model. */
 	Wrong carry_out(const PlaceBar &op);
 	Wrong carry_out(const PlaceRam &op);
@@ -111,7 +117,8 @@ private:
 	Wrong compare();
 	Wrong compare_table(const std::string &bdf,
 			    const std::vector<Extent> &leaves) const;
-	Wrong compare_spare(const std::vector<Extent> &leaves) const;
+	/* The group has left and has no table, or nothing in it. */
+	Wrong compare_left() const;
 	Wrong compare_held() const;
 
 	const Stage &stage_;
@@ -120,6 +127,7 @@ private:
 	VaRange va_;
 	UniqueFd pagemap_;
 	Held before_;
+	std::vector<ScopedSetting> settings_;
 	Model model_;
 	Tally tally_;
 	unsigned int steps_ = 0;

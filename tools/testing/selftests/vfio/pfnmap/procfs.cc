@@ -127,7 +127,9 @@ bool has_kernel_function(const std::string &name)
 	auto symbols = read_file("/proc/kallsyms");
 
 	/* "address type name", and a module in brackets after a tab */
-	return symbols && (symbols->find(" " + name + "\n") != std::string::npos);
+	return symbols &&
+	       (symbols->find(" " + name + "\n") != std::string::npos ||
+		symbols->find(" " + name + "\t") != std::string::npos);
 }
 
 bool has_raw_runs()
