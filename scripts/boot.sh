@@ -17,7 +17,8 @@
 #   --edu            add a device that does DMA, QEMU's edu
 #   --shm SIZE[:FILE]  add a device whose BAR is memory, QEMU's ivshmem; its
 #                    content is FILE's if there is one, and stays there
-#   --icount         one guest nanosecond an instruction, for figures
+#   --icount         one guest nanosecond an instruction, for figures and for
+#                    tests of how long others wait
 #   --smp N          guest CPUs, default 2 (1 with --icount)
 #   --mttcg          the guest's CPUs run at once even where they should take
 #                    turns: before QEMU 8.1, one can lose an access to a device
@@ -136,6 +137,8 @@ else
 fi
 if [[ -n $icount ]]; then
 	qemu+=(-icount "shift=0,sleep=off")
+	# A parameter that the kernel does not know is a variable of init's.
+	append+=" PFNMAP_ICOUNT=1"
 	smp=${smp:-1}
 fi
 qemu+=(-smp "${smp:-2}")

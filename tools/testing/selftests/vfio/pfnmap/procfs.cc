@@ -114,6 +114,24 @@ Result<LockedMemory> locked_memory()
 	return LockedMemory{*locked, *pinned};
 }
 
+Result<std::size_t> page_table_bytes(pid_t process)
+{
+	auto status = read_file("/proc/" + std::to_string(process) + "/status");
+
+	if (!status)
+		return status.error();
+	return kb_field(*status, "VmPTE:");
+}
+
+Result<std::size_t> iommu_table_bytes()
+{
+	auto meminfo = read_file("/proc/meminfo");
+
+	if (!meminfo)
+		return meminfo.error();
+	return kb_field(*meminfo, "SecPageTables:");
+}
+
 long page_faults()
 {
 	rusage usage{};

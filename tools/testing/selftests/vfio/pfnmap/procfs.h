@@ -31,6 +31,11 @@ struct LockedMemory {
 
 Result<LockedMemory> locked_memory();
 
+/* What the page tables of @process take. */
+Result<std::size_t> page_table_bytes(pid_t process);
+/* And those of all IOMMUs and virtual machines. */
+Result<std::size_t> iommu_table_bytes();
+
 /* Page faults this thread took so far, those in the kernel's behalf too. */
 long page_faults();
 
