@@ -3,7 +3,8 @@
 # lab test [--host | --guest] - test the lab and the patched kernels
 #
 # Build the pfnmap kernel of each base, boot it and run the harness in it, on
-# each machine that scripts/machines has; before that, test the lab itself and the
+# each machine that scripts/machines has, and once more with a clock that counts
+# instructions for how long others wait; before that, test the lab itself and the
 # series (`lab check`) on the host. For 6.12 also with a kernel that checks itself
 # and with one out of a Debian package. The results are shown part by part (KTAP)
 # and kept in .lab/log/; the last line counts them:
@@ -74,6 +75,14 @@ in_guest() {
 	bash "$LAB_TOP/scripts/boot.sh" "$@"
 }
 
+# others_wait KERNEL MACHINE: how long, in instructions. RCU complains after 3 s,
+# which is the least it takes.
+others_wait() {
+	in_guest "$1" -m "$2" --icount --bar 32G --bar 0 --bar 0 \
+		--append rcupdate.rcu_cpu_stall_timeout=3 -- \
+		pfnmap_test --gtest_filter='Latency*'
+}
+
 # package_boots BASE: what `lab deb` makes of this configuration is a kernel
 # that works
 package_boots() {
@@ -121,6 +130,11 @@ for base in "$LAB_TOP"/series/*/BASE; do
 	start_part "harness-$base-amd" in_guest "$kernel" -m amd -- pfnmap_test
 	start_part "harness-$base-virtio" in_guest "$kernel" -m virtio -- pfnmap_test
 	end_parts "harness-$base-amd" "harness-$base-virtio"
+	# As `lab soak` does with 512 GiB, which takes it half an hour.
+	start_part "latency-$base" others_wait "$kernel" intel
+	start_part "latency-$base-intel-4k" others_wait "$kernel" intel-4k
+	end_parts "latency-$base" "latency-$base-intel-4k"
+	run_part "latency-$base-amd" others_wait "$kernel" amd
 done
 
 # A second configuration of one base finds what the first does not show.
