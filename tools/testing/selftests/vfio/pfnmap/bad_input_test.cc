@@ -673,8 +673,7 @@ TEST_F(Edges, map_of_what_may_not_be_read)
 	};
 
 	for (auto [name, prot] : {Protection{"no access", PROT_NONE},
-				  Protection{"write-only", PROT_WRITE},
-				  Protection{"exec-only", PROT_EXEC}})
+				  Protection{"write-only", PROT_WRITE}})
 		for (bool present : {false, true}) {
 			auto layout = Layout::create({bar_part(0, SIZE)});
 			int writes = prot == PROT_WRITE ? 0 : EFAULT;
