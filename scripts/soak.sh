@@ -7,10 +7,11 @@
 # for N steps (default: 200000, in tests of 250; seed 1), then the tests that
 # race, again and again (--rounds N, default: 20), also with guest CPUs that run
 # at once, as far as QEMU can (see lab boot --mttcg): the way to find data races
-# with a -kcsan kernel. Then, in a guest whose clock counts instructions, see how long others wait while a BAR of 512 GiB is mapped
-# and unmapped, on intel, intel-4k and amd (there 256 GiB; --bar SIZE is for all,
-# 0: none). Prints KTAP as it comes and exits with 0 if nothing failed and the
-# kernel had nothing to complain about.
+# with a -kcsan kernel. Then, in a guest whose clock counts instructions, see how
+# long others wait while a BAR of 512 GiB is mapped and unmapped, on intel,
+# intel-4k and amd (there 256 GiB; --bar SIZE is for all, 0: none). Prints KTAP as
+# it comes and exits with 0 if nothing failed and the kernel had nothing to
+# complain about.
 #
 # What the fuzzer found ends in a sequence cut down to what is needed, and in a
 # seed: --seed N --steps 250 plays that one round again.
