@@ -227,12 +227,14 @@ content() {
 		source scripts/lib/common.sh
 		source scripts/lib/tree.sh
 		git init -q "$1/tree" && cd "$1/tree"
-		mkdir -p include/linux mm
-		echo >include/linux/mm.h && echo >mm/memory.c
+		touched=$(sed -n "s/^--- a.//p" "$LAB_TOP/series/$2"/0001-*.patch | head -n 1)
+		mkdir -p "$(dirname "$touched")" && echo >"$touched"
+		echo "it touches $touched"
 		lab_git add . && lab_git commit -qm base
 		apply_patches "$2" "$1/tree" "$LAB_TOP/series/$2"
 	' - "$BATS_TEST_TMPDIR" 6.12
 	[ "$status" -ne 0 ]
-	[[ $output == *"mm.h"* ]]
+	touched=$(sed -n 's/^it touches //p' <<<"$output")
+	[[ $output == *"error: patch failed: $touched"* ]]
 	[[ $output == *"0001-"*"does not apply"* ]]
 }
