@@ -75,11 +75,14 @@ in_guest() {
 	bash "$LAB_TOP/scripts/boot.sh" "$@"
 }
 
-# others_wait KERNEL MACHINE: how long, in instructions. RCU complains after 3 s,
-# which is the least it takes.
+# others_wait KERNEL MACHINE BAR: how long, in instructions. RCU complains after
+# 3 s, which is the least it takes; of the kernels only a -debug one looks for CPUs
+# that are stuck for 2 s and for tasks that hang for 1 s.
 others_wait() {
-	in_guest "$1" -m "$2" --icount --bar 32G --bar 0 --bar 0 \
-		--append rcupdate.rcu_cpu_stall_timeout=3 -- \
+	local append="rcupdate.rcu_cpu_stall_timeout=3"
+	[[ $1 != *-debug ]] ||
+		append+=" sysctl.kernel.watchdog_thresh=1 sysctl.kernel.hung_task_timeout_secs=1"
+	in_guest "$1" -m "$2" --icount --bar "$3" --bar 0 --bar 0 --append "$append" -- \
 		pfnmap_test --gtest_filter='Latency*'
 }
 
@@ -131,10 +134,10 @@ for base in "$LAB_TOP"/series/*/BASE; do
 	start_part "harness-$base-virtio" in_guest "$kernel" -m virtio -- pfnmap_test
 	end_parts "harness-$base-amd" "harness-$base-virtio"
 	# As `lab soak` does with 512 GiB, which takes it half an hour.
-	start_part "latency-$base" others_wait "$kernel" intel
-	start_part "latency-$base-intel-4k" others_wait "$kernel" intel-4k
+	start_part "latency-$base" others_wait "$kernel" intel 32G
+	start_part "latency-$base-intel-4k" others_wait "$kernel" intel-4k 32G
 	end_parts "latency-$base" "latency-$base-intel-4k"
-	run_part "latency-$base-amd" others_wait "$kernel" amd
+	run_part "latency-$base-amd" others_wait "$kernel" amd 32G
 done
 
 # A second configuration of one base finds what the first does not show.
@@ -144,6 +147,7 @@ if [[ -n $guest ]]; then
 			--bar 0 --edu --shm 16M -- pfnmap_test
 		start_part deb-6.12 package_boots 6.12
 		end_parts harness-6.12-debug deb-6.12
+		run_part latency-6.12-debug others_wait 6.12-pfnmap-debug intel 2G
 	else
 		failed=$((failed + 1))
 	fi
