@@ -416,8 +416,9 @@ protected:
 
 		print_answer(each.name, error);
 		expect_error(each.error, error);
-		if (!error)
+		if (!error) {
 			EXPECT_TRUE(unmap_dma({each.map.iova}, each.map.size));
+		}
 		expect_as_before();
 	}
 

@@ -324,18 +324,19 @@ void Rows::add_empty(const std::string &name, OwnContainer::First first)
 			auto own = OwnContainer::create(bench.spare, first);
 
 			if (!own)
-				return state.SkipWithError(
-					own.error().message().c_str());
+				return end_row(state, own.error());
 
 			auto seconds = bench.meter.time([&own, first] {
-				return first == OwnContainer::First::group
-					       ? !own->leave()
-					       : !own->join();
+				if (first == OwnContainer::First::group)
+					return error_of(
+						"VFIO_GROUP_UNSET_CONTAINER",
+						own->leave());
+				return error_of("VFIO_GROUP_SET_CONTAINER",
+						own->join());
 			});
 
 			if (!seconds)
-				return state.SkipWithError(
-					"joining or leaving failed");
+				return end_row(state, seconds.error());
 			state.SetIterationTime(*seconds);
 		}
 		bench.meter.report(state);

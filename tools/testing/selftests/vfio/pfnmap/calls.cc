@@ -18,7 +18,7 @@ const std::string TRACING = "/sys/kernel/tracing";
 const std::string GROUP = "vfio_pfnmap";
 
 /* Adds to the list of probes; to write from the start would remove them all. */
-int change_probes(const std::string &command)
+[[nodiscard]] int change_probes(const std::string &command)
 {
 	auto fd = open_file(TRACING + "/kprobe_events", O_WRONLY | O_APPEND);
 
@@ -62,9 +62,10 @@ CallCounter::~CallCounter()
 {
 	if (function_.empty())
 		return;
-	write_file(event_file("enable"), "0");
+	/* Whatever stays, the next one to count this function uses it. */
+	static_cast<void>(write_file(event_file("enable"), "0"));
 	rmdir(instance().c_str());
-	change_probes("-:" + GROUP + "/" + function_);
+	static_cast<void>(change_probes("-:" + GROUP + "/" + function_));
 }
 
 int CallCounter::start() const

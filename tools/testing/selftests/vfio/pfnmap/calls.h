@@ -26,7 +26,7 @@ public:
 	~CallCounter();
 
 	/* Counts the calling thread's calls from now on, from 0. */
-	int start() const;
+	[[nodiscard]] int start() const;
 
 	/* How many there were since start(). */
 	Result<std::size_t> stop() const;

@@ -14,9 +14,7 @@
  */
 #include <algorithm>
 #include <bit>
-#include <cinttypes>
-#include <cstdio>
-#include <sstream>
+#include <cerrno>
 
 #include "fixture.h"
 #include "procfs.h"
@@ -95,25 +93,6 @@ Result<Area> Area::map(const Device &device, const Region &region,
 	return Area({reinterpret_cast<std::uint64_t>(p)}, area.size, phys);
 }
 
-/* Where region @index starts: its line "first last flags" in sysfs. */
-Result<Phys> region_address(const std::string &bdf, std::uint32_t index)
-{
-	auto text = read_file("/sys/bus/pci/devices/" + bdf + "/resource");
-
-	if (!text)
-		return text.error();
-
-	std::istringstream lines(*text);
-	std::string line;
-	std::uint64_t first = 0;
-
-	for (std::uint32_t i = 0; i <= index; i++)
-		std::getline(lines, line);
-	if (std::sscanf(line.c_str(), "%" SCNx64, &first) != 1 || !first)
-		return Error{ENODATA, bdf + "/resource"};
-	return Phys{first};
-}
-
 class CloudHypervisor : public DmaTest,
 			public testing::WithParamInterface<Version> {
 protected:
@@ -165,12 +144,12 @@ void CloudHypervisor::SetUp()
 
 		ASSERT_OK(region);
 		for (const Region::Area &each : region->areas) {
-			auto start = region_address(device().bdf, i);
+			auto start = pci_resource(device().bdf, i);
 
 			ASSERT_OK(start);
 
 			auto area = Area::map(device().device, *region, each,
-					      *start + each.offset, GetParam());
+					      start->first + each.offset, GetParam());
 
 			ASSERT_OK(area);
 			areas_.push_back(std::move(*area));

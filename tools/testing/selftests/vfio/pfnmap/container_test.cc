@@ -41,17 +41,10 @@ protected:
 	/* A container anew has nothing of the old one. */
 	void expect_starts_anew()
 	{
-		auto container = Container::open();
-
-		ASSERT_OK(container);
-		container_.emplace(std::move(*container));
-		if (!group_) {
-			auto group = open_spare();
-
-			ASSERT_OK(group);
-			group_.emplace(std::move(*group));
-		}
-		ASSERT_ERRNO(0, join());
+		container_.reset();
+		open_and_join();
+		if (HasFatalFailure())
+			return;
 		EXPECT_TRUE(spare_has_nothing());
 
 		auto iova = map(layouts_[0]);

@@ -40,8 +40,9 @@ Result<EmulatedDevice> EmulatedDevice::create()
 
 EmulatedDevice::~EmulatedDevice()
 {
+	/* One that stays is found by the next create(). */
 	if (!path_.empty())
-		write_file(path_ + "/remove", "1");
+		static_cast<void>(write_file(path_ + "/remove", "1"));
 }
 
 Result<Group> EmulatedDevice::open_group() const

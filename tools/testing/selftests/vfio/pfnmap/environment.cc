@@ -3,13 +3,16 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <sstream>
 
 #include <linux/pci_regs.h>
 #include <unistd.h>
 
 #include "iommu_table.h"
+#include "procfs.h"
 
 namespace pfnmap {
 namespace {
@@ -17,26 +20,6 @@ namespace {
 std::string sysfs_of(const std::string &bdf)
 {
 	return "/sys/bus/pci/devices/" + bdf;
-}
-
-/*
- * Where BAR @index starts: line @index of sysfs `resource`, "first last flags".
- * That is the CPU's view, which a PFN has; the BAR register has the bus's.
- */
-Result<Phys> bar_address(const std::string &bdf, std::uint32_t index)
-{
-	auto text = read_file(sysfs_of(bdf) + "/resource");
-
-	if (!text)
-		return text.error();
-
-	std::istringstream lines(*text);
-	std::string line;
-
-	for (std::uint32_t i = 0; i <= index; i++)
-		if (!std::getline(lines, line))
-			return Error{ENODATA, bdf + "/resource"};
-	return Phys{std::strtoull(line.c_str(), nullptr, 16)};
 }
 
 } // namespace
@@ -48,16 +31,20 @@ Result<Bar> largest_bar(const std::string &bdf, const Device &device)
 	for (std::uint32_t i = VFIO_PCI_BAR0_REGION_INDEX;
 	     i <= VFIO_PCI_BAR5_REGION_INDEX; i++) {
 		auto region = device.get_region_info(i);
-		auto phys = bar_address(bdf, i);
 
 		if (!region)
 			return region.error();
-		if (!phys)
-			return phys.error();
-		for (const Region::Area &area : region->areas)
-			if (area.size > best.size)
-				best = {region->offset + area.offset, area.size,
-					*phys + area.offset, i, area.offset};
+		for (const Region::Area &area : region->areas) {
+			if (area.size <= best.size)
+				continue;
+
+			auto where = pci_resource(bdf, i);
+
+			if (!where)
+				return where.error();
+			best = {region->offset + area.offset, area.size,
+				where->first + area.offset, i, area.offset};
+		}
 	}
 	if (!best.size)
 		return Error{ENODEV, bdf + " has no BAR to map"};
@@ -192,7 +179,11 @@ Environment::open(std::span<const std::string> bdfs)
 Environment::~Environment()
 {
 	for (const TestDevice &device : devices_)
-		device.device.write_config(PCI_COMMAND, device.saved_command);
+		if (int error = device.device.write_config(
+			    PCI_COMMAND, device.saved_command))
+			std::fprintf(stderr,
+				     "%s: PCI_COMMAND stays changed: %s\n",
+				     device.bdf.c_str(), std::strerror(error));
 }
 
 IommuInfo::IovaRange Environment::iova_window() const
@@ -207,6 +198,19 @@ IommuInfo::IovaRange Environment::iova_window() const
 	if (first <= far && widest.last.value / 4 >= far)
 		first = far;
 	return {{first}, widest.last};
+}
+
+std::string table_difference(const std::string &bdf,
+			     std::span<const Extent> leaves)
+{
+	auto table = read_iommu_table(bdf);
+
+	if (!table)
+		return table.error().message();
+
+	std::string wrong = difference(leaves, *table);
+
+	return wrong.empty() ? wrong : "IOMMU table of " + bdf + ": " + wrong;
 }
 
 std::vector<std::string> named_devices(std::span<char *const> arguments)

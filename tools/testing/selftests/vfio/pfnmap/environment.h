@@ -43,7 +43,7 @@ struct TestDevice {
 	 * Lets the device answer memory accesses or not. Off, the kernel takes
 	 * its BARs out of all page tables and faults on them fail. 0 or errno.
 	 */
-	int set_memory_decode(bool on) const;
+	[[nodiscard]] int set_memory_decode(bool on) const;
 };
 
 class Environment {
@@ -79,7 +79,7 @@ private:
 	{
 	}
 
-	std::optional<Error> add_device(const std::string &bdf);
+	[[nodiscard]] std::optional<Error> add_device(const std::string &bdf);
 	Result<const Group *> join_group(const std::string &bdf);
 
 	/* In this order: a device is closed before its group. */
@@ -90,6 +90,13 @@ private:
 	bool has_iommu_table_ = false;
 	std::optional<IommuTrace> trace_;
 };
+
+/*
+ * How what the IOMMU translates for @bdf differs from @leaves, or why that
+ * cannot be told, in words; empty if it does not.
+ */
+std::string table_difference(const std::string &bdf,
+			     std::span<const Extent> leaves);
 
 /*
  * The PCI addresses named by the command line or, if it names none, by

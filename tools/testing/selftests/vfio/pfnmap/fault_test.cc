@@ -481,6 +481,60 @@ TEST_F(FaultsSecondDomain, many_kinds)
 	expect_replays(*layout, MANY_KINDS_RAM);
 }
 
+/* In both domains, or in none: what fails in one is taken back in the other. */
+TEST_F(FaultsSecondDomain, map)
+{
+	auto layout = many_kinds(device());
+	auto probe = Layout::create({bar_part(0, BAR)});
+
+	ASSERT_OK(layout);
+	ASSERT_OK(probe);
+
+	/* What is mapped already shows whether there is a second domain. */
+	Iova iova = take_iova(BAR, bar().phys);
+	bool found = false;
+
+	ASSERT_ERRNO(0, map_dma(iova, probe->start(), BAR));
+	for (unsigned int nth = 1; nth < MOST && !found && !HasFailure(); nth++) {
+		if (join_failing(nth))
+			continue;
+		found = has_own_domain(iova);
+		if (!found) {
+			EXPECT_ERRNO(0, leave());
+		}
+		if (!happened())
+			break;
+	}
+	EXPECT_TRUE(unmap_dma(iova, BAR));
+	if (!env().trace())
+		GTEST_SKIP() << "no trace tells of a second domain";
+	ASSERT_TRUE(found) << "never a second domain";
+
+	Iova at = take_iova(layout->size(), layout->phys_of_start());
+
+	for_each_allocation(
+		[&] {
+			return env().container().map_dma(
+				at, layout->start(), layout->size(), DMA_RW);
+		},
+		[&](int error) {
+			if (error) {
+				EXPECT_ERRNO(ENOMEM, error);
+			} else {
+				EXPECT_TRUE(spare_has_runs(*layout->runs(at)));
+				EXPECT_TRUE(table_has_runs(*layout->runs(at)));
+				EXPECT_TRUE(unmap_dma(at, layout->size()));
+			}
+			EXPECT_TRUE(spare_has_nothing());
+			EXPECT_TRUE(table_is_empty());
+			EXPECT_TRUE(holds(0));
+			/* Where neither domain has a table: one may fail alone. */
+			at = take_iova(layout->size(),
+				       layout->phys_of_start());
+		});
+	EXPECT_ERRNO(0, leave());
+}
+
 TEST_F(FaultsSecondDomain, no_look_ups)
 {
 	auto layout = Layout::create({bar_part(0, BAR)});

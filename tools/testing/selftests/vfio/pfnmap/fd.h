@@ -38,7 +38,7 @@ Result<UniqueFd> open_file(const std::string &path, int flags);
 Result<std::string> read_file(const std::string &path);
 
 /* Writes @text in one write(2), as sysfs wants it. Returns 0 or errno. */
-int write_file(const std::string &path, std::string_view text);
+[[nodiscard]] int write_file(const std::string &path, std::string_view text);
 
 } // namespace pfnmap
 

@@ -1,17 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "fixture.h"
 
-#include <cstring>
+#include <array>
 
 #include "iommu_table.h"
 
 namespace pfnmap {
 
-std::string errno_name(int error)
+Opponent::Opponent(std::function<int()> turn)
+	: turn_(std::move(turn)), thread_([this](const std::stop_token &stop) {
+		  while (!stop.stop_requested() && !error_) {
+			  error_ = turn_();
+			  turns_ += !error_;
+			  std::this_thread::yield();
+		  }
+	  })
 {
-	const char *name = error ? strerrorname_np(error) : "success";
+}
 
-	return name ? name : std::to_string(error);
+int Opponent::stop()
+{
+	thread_.request_stop();
+	if (thread_.joinable())
+		thread_.join();
+	return error_;
+}
+
+std::string congruence_name(const testing::TestParamInfo<Congruence> &info)
+{
+	constexpr std::array names{"mod_1g", "mod_2m", "mod_4k"};
+
+	return names[static_cast<std::size_t>(info.param)];
 }
 
 void DmaTest::SetUp()
@@ -85,17 +104,11 @@ DmaTest::table_has_leaves(const std::string &bdf,
 	if (!env().has_iommu_table())
 		return testing::AssertionSuccess();
 
-	auto table = read_iommu_table(bdf);
-
-	if (!table)
-		return testing::AssertionFailure() << table.error().message();
-
-	std::string wrong = difference(leaves, *table);
+	std::string wrong = table_difference(bdf, leaves);
 
 	if (wrong.empty())
 		return testing::AssertionSuccess();
-	return testing::AssertionFailure()
-	       << "IOMMU table of " << bdf << ": " << wrong;
+	return testing::AssertionFailure() << wrong;
 }
 
 testing::AssertionResult

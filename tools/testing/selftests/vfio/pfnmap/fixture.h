@@ -7,10 +7,12 @@
 #ifndef PFNMAP_FIXTURE_H
 #define PFNMAP_FIXTURE_H
 
+#include <atomic>
 #include <cerrno>
 #include <functional>
 #include <span>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -24,8 +26,31 @@ inline constexpr std::uint32_t DMA_READ = VFIO_DMA_MAP_FLAG_READ;
 inline constexpr std::uint32_t DMA_WRITE = VFIO_DMA_MAP_FLAG_WRITE;
 inline constexpr std::uint32_t DMA_RW = DMA_READ | DMA_WRITE;
 
-/* "EFAULT" for EFAULT, "success" for 0. */
-std::string errno_name(int error);
+/*
+ * A thread that does something again and again beside the test's own, until
+ * stop() or until that fails.
+ */
+class Opponent {
+public:
+	/* @turn gives 0 or errno. What it refers to outlives this. */
+	explicit Opponent(std::function<int()> turn);
+
+	/* How often it was done so far. */
+	int turns() const { return turns_; }
+	bool has_failed() const { return error_; }
+
+	/* Ends it. Its error, or 0. */
+	[[nodiscard]] int stop();
+
+private:
+	std::function<int()> turn_;
+	std::atomic<int> turns_ = 0;
+	std::atomic<int> error_ = 0;
+	std::jthread thread_; /* ends before the rest goes */
+};
+
+/* A parameter's name in that of a test: "mod_2m". */
+std::string congruence_name(const testing::TestParamInfo<Congruence> &info);
 
 class DmaTest : public testing::Test {
 public:
@@ -54,36 +79,37 @@ protected:
 	Iova take_iova(std::size_t size, Phys phys);
 
 	/* 0 or errno; calls() tells what it made of iommu_map(). */
-	int map_dma(Iova iova, Vaddr vaddr, std::size_t size,
-		    std::uint32_t flags = DMA_RW);
+	[[nodiscard]] int map_dma(Iova iova, Vaddr vaddr, std::size_t size,
+				  std::uint32_t flags = DMA_RW);
 
 	/* Success is an UNMAP_DMA that unmapped @size bytes. */
-	static testing::AssertionResult unmap_dma(Iova iova, std::size_t size);
+	[[nodiscard]] static testing::AssertionResult
+	unmap_dma(Iova iova, std::size_t size);
 
 	/*
 	 * Success is IOMMU tables of all devices that hold @runs in the
 	 * largest possible leaves, and nothing more; or a machine that does
 	 * not show its tables.
 	 */
-	static testing::AssertionResult
+	[[nodiscard]] static testing::AssertionResult
 	table_has_runs(std::span<const Extent> runs);
 
 	/* The same for exactly these leaves. */
-	static testing::AssertionResult
+	[[nodiscard]] static testing::AssertionResult
 	table_has_leaves(std::span<const Extent> leaves);
-	static testing::AssertionResult
+	[[nodiscard]] static testing::AssertionResult
 	table_has_leaves(const std::string &bdf, std::span<const Extent> leaves);
-	static testing::AssertionResult table_is_empty();
+	[[nodiscard]] static testing::AssertionResult table_is_empty();
 
 	/* Runs @call, which gives an errno, as map_dma() does its ioctl. */
-	int traced(const std::function<int()> &call);
+	[[nodiscard]] int traced(const std::function<int()> &call);
 	std::span<const Extent> calls() const { return calls_; }
 
 	/*
 	 * Success is a last map_dma() that called iommu_map() once for each of
 	 * @runs, or a machine that cannot tell.
 	 */
-	testing::AssertionResult
+	[[nodiscard]] testing::AssertionResult
 	one_call_each(std::span<const Extent> runs) const;
 
 	/*

@@ -79,8 +79,8 @@ private:
 	       const Held &before);
 
 	/* Settings that each sequence starts with, as far as there are such. */
-	std::optional<Error> choose(const std::string &file,
-				    const std::string &value);
+	[[nodiscard]] std::optional<Error> choose(const std::string &file,
+						  const std::string &value);
 
 	/* One for each operation: does it and tells the model. */
 	Wrong carry_out(const PlaceBar &op);
@@ -102,21 +102,20 @@ private:
 	Wrong carry_out(const Leave &op);
 
 	/* Makes way: mm maps, unmaps and protects whole huge pages only. */
-	int free_cut_huge_pages(const Range &range);
+	[[nodiscard]] int free_cut_huge_pages(const Range &range);
 	/* 0 or errno; EOPNOTSUPP if the kernel has no such pages left. */
-	int place_ram(const Range &range, Ram kind);
+	[[nodiscard]] int place_ram(const Range &range, Ram kind);
 
 	/* An error as it must be, on this kernel. */
 	static bool is_expected(const Verdict &verdict, int error);
 
 	/* What MAP_DMA has just been given, looked up as it is now. */
 	Result<Mapping> look_up(const MapDma &op) const;
-	std::optional<Error> append_ram(std::vector<Extent> &extents, Iova iova,
-					const Range &range) const;
+	[[nodiscard]] std::optional<Error>
+	append_ram(std::vector<Extent> &extents, Iova iova,
+		   const Range &range) const;
 
 	Wrong compare();
-	Wrong compare_table(const std::string &bdf,
-			    const std::vector<Extent> &leaves) const;
 	/* The group has left and has no table, or nothing in it. */
 	Wrong compare_left() const;
 	Wrong compare_held() const;

@@ -15,8 +15,17 @@
 namespace pfnmap {
 namespace {
 
-/* Bits 12 to 51, the address in an entry of either VT-d table format. */
+/*
+ * An entry of either VT-d table format: bits 12 to 51 are the address; bit 0 is
+ * "present" in one and "read" in the other, where bit 1 is "write".
+ */
 constexpr std::uint64_t ENTRY_ADDRESS = 0x000ffffffffff000;
+constexpr std::uint64_t ENTRY_PRESENT = 0x3;
+constexpr std::uint64_t ENTRY_LARGE = 0x80; /* above the lowest level */
+
+/* Digits that the dump prints, whatever the value: fewer are a cut line. */
+constexpr std::size_t PFN_DIGITS = 13;
+constexpr std::size_t ENTRY_DIGITS = 16;
 
 std::string_view take_token(std::string_view &line)
 {
@@ -32,9 +41,10 @@ std::string_view take_token(std::string_view &line)
 	return token;
 }
 
-std::optional<std::uint64_t> parse_hex(std::string_view token)
+std::optional<std::uint64_t> parse_hex(std::string_view token,
+				       std::size_t digits)
 {
-	if (!token.starts_with("0x"))
+	if (!token.starts_with("0x") || token.size() != 2 + digits)
 		return {};
 
 	std::uint64_t value = 0;
@@ -48,7 +58,8 @@ std::optional<std::uint64_t> parse_hex(std::string_view token)
 
 /*
  * One line a leaf: the IOVA's page number, then the entries from the top level
- * (PML5E) down to the leaf, which is the last one printed:
+ * (PML5E) down to the leaf, which is the last one printed (here without most
+ * of the zeros in front):
  *
  *	0x0000010000000 |  0x0  0x8001003  0x8000000083
  *
@@ -56,13 +67,13 @@ std::optional<std::uint64_t> parse_hex(std::string_view token)
  */
 std::optional<Extent> parse_leaf(std::string_view line)
 {
-	auto iova_pfn = parse_hex(take_token(line));
+	auto iova_pfn = parse_hex(take_token(line), PFN_DIGITS);
 	std::uint64_t entry = 0;
 	std::size_t nr_entries = 0;
 
 	for (auto token = take_token(line); !token.empty();
 	     token = take_token(line)) {
-		auto value = parse_hex(token);
+		auto value = parse_hex(token, ENTRY_DIGITS);
 
 		if (!value)
 			return {};
@@ -71,14 +82,37 @@ std::optional<Extent> parse_leaf(std::string_view line)
 	}
 	if (!iova_pfn || nr_entries < 3 || nr_entries > 5)
 		return {};
+	if (!(entry & ENTRY_PRESENT))
+		return {};
+	/* Without that bit it is a table, whose leaf the line lacks. */
+	if (nr_entries < 5 && !(entry & ENTRY_LARGE))
+		return {};
 
+	Iova iova{*iova_pfn * SZ_4K};
 	std::size_t size = SZ_1G >> (9 * (nr_entries - 3));
 
+	if (iova.offset_in(size))
+		return {};
 	return Extent{
-		.iova = {*iova_pfn * SZ_4K},
+		.iova = iova,
 		.phys = {entry & ENTRY_ADDRESS & ~(size - 1)},
 		.size = size,
 	};
+}
+
+/* Is @iova behind all of @leaves? */
+bool is_behind(std::span<const Extent> leaves, Iova iova)
+{
+	return leaves.empty() ||
+	       (iova > leaves.back().iova &&
+		iova - leaves.back().iova >= leaves.back().size);
+}
+
+bool is_continued_by(const Extent &run, const Extent &next)
+{
+	/* None goes on behind the last address. */
+	return next.iova > run.iova && next.iova - run.iova == run.size &&
+	       next.phys > run.phys && next.phys - run.phys == run.size;
 }
 
 std::string describe(std::span<const Extent> extents, std::size_t i)
@@ -106,13 +140,17 @@ Result<std::vector<Extent>> parse_iommu_table(std::string_view dump)
 		std::string_view line = dump.substr(0, dump.find('\n'));
 
 		dump.remove_prefix(std::min(line.size() + 1, dump.size()));
-		found |= line.starts_with("Device ");
-		if (!line.starts_with("0x"))
+		if (line.starts_with("Device ") && !found) {
+			found = true;
+			continue;
+		}
+		if (line.empty() || line.starts_with("IOVA_PFN ") ||
+		    line.starts_with("DMA Remapping is not enabled "))
 			continue;
 
 		auto leaf = parse_leaf(line);
 
-		if (!leaf)
+		if (!found || !leaf || !is_behind(leaves, leaf->iova))
 			return Error{EBADMSG, std::string(line)};
 		leaves.push_back(*leaf);
 	}
@@ -150,9 +188,7 @@ std::vector<Extent> join_runs(std::span<const Extent> extents)
 	std::vector<Extent> runs;
 
 	for (const Extent &e : extents) {
-		if (!runs.empty() &&
-		    runs.back().iova + runs.back().size == e.iova &&
-		    runs.back().phys + runs.back().size == e.phys)
+		if (!runs.empty() && is_continued_by(runs.back(), e))
 			runs.back().size += e.size;
 		else
 			runs.push_back(e);
@@ -177,7 +213,7 @@ std::vector<Extent> largest_leaves(std::span<const Extent> runs,
 			std::size_t size = std::bit_floor(pgsizes & fits);
 
 			if (!size)
-				return leaves; /* not even 4 KiB fits */
+				size = rest.size;
 			leaves.push_back({rest.iova, rest.phys, size});
 			rest = {rest.iova + size, rest.phys + size,
 				rest.size - size};

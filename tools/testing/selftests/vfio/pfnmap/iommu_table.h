@@ -24,7 +24,10 @@ namespace pfnmap {
  */
 Result<std::vector<Extent>> read_iommu_table(const std::string &bdf);
 
-/* The same from a dump's text. EBADMSG if a line makes no sense. */
+/*
+ * The same from the text of one device's dump. EBADMSG if a line makes no sense,
+ * by itself or where it is: better no answer than one that leaves something out.
+ */
 Result<std::vector<Extent>> parse_iommu_table(std::string_view dump);
 
 /* Joins neighbours that are consecutive in IOVA and in physical address. */
@@ -33,7 +36,7 @@ std::vector<Extent> join_runs(std::span<const Extent> extents);
 /*
  * The leaves for @runs when each is as large as the alignment of IOVA and
  * physical address and what is left of its run allow. Bit n of @pgsizes stands
- * for leaves of 1 << n bytes.
+ * for leaves of 1 << n bytes. What no size of them fits stays as it is.
  */
 std::vector<Extent> largest_leaves(std::span<const Extent> runs,
 				   std::uint64_t pgsizes);

@@ -27,8 +27,9 @@ public:
 	 * IOMMU_IOAS_MAP_FILE: all of @file's first @size bytes, readable and
 	 * writable, at @iova. Returns 0 or errno.
 	 */
-	int ioas_map_file(std::uint32_t ioas, const UniqueFd &file,
-			  std::size_t size, Iova iova) const;
+	[[nodiscard]] int ioas_map_file(std::uint32_t ioas,
+					const UniqueFd &file, std::size_t size,
+					Iova iova) const;
 	/* IOMMU_IOAS_UNMAP: the bytes it unmapped. */
 	Result<std::size_t> ioas_unmap(std::uint32_t ioas, Iova iova,
 				       std::size_t size) const;
@@ -48,9 +49,9 @@ public:
 	static Result<DeviceFile> open(const std::string &bdf);
 
 	/* VFIO_DEVICE_BIND_IOMMUFD: comes before all else. 0 or errno. */
-	int bind(const Iommufd &iommufd) const;
+	[[nodiscard]] int bind(const Iommufd &iommufd) const;
 	/* VFIO_DEVICE_ATTACH_IOMMUFD_PT. 0 or errno. */
-	int attach(std::uint32_t ioas) const;
+	[[nodiscard]] int attach(std::uint32_t ioas) const;
 	/* VFIO_DEVICE_FEATURE_DMA_BUF: @size bytes, @offset into a region. */
 	Result<UniqueFd> get_dma_buf(std::uint32_t region, std::uint64_t offset,
 				     std::size_t size) const;

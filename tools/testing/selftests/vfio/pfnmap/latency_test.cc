@@ -328,17 +328,10 @@ TEST_P(LatencyVa, join_leave_close)
 	EXPECT_TRUE(spare_has_nothing());
 }
 
-std::string latency_name(const testing::TestParamInfo<Congruence> &info)
-{
-	constexpr std::array names{"mod_1g", "mod_2m", "mod_4k"};
-
-	return names[static_cast<std::size_t>(info.param)];
-}
-
 INSTANTIATE_TEST_SUITE_P(, LatencyVa,
 			 testing::Values(Congruence::mod_1g, Congruence::mod_2m,
 					 Congruence::mod_4k),
-			 latency_name);
+			 congruence_name);
 
 /* Every 4 KiB takes an IOMMU entry, whatever the IOMMU has. */
 TEST_F(Latency, iova_mod_4k)
@@ -372,9 +365,10 @@ private:
 void LatencyKilled::map_and_exit(const Layout &layout, std::uint64_t shift)
 {
 	open_and_join();
-	if (!HasFailure())
-		container_->map_dma(iova_for(layout, shift), layout.start(),
-				    layout.size(), DMA_RW);
+	if (HasFailure() ||
+	    container_->map_dma(iova_for(layout, shift), layout.start(),
+				layout.size(), DMA_RW))
+		_exit(EXIT_FAILURE);
 	_exit(EXIT_SUCCESS);
 }
 
@@ -404,8 +398,10 @@ void LatencyKilled::expect_gone_soon(const Layout &layout, std::uint64_t shift,
 		bytes = made(child);
 		ended = waitpid(child, &status, WNOHANG);
 	}
-	if (ended)
+	if (ended) {
+		ASSERT_EQ(0, status) << "MAP_DMA failed by itself";
 		GTEST_SKIP() << "MAP_DMA is over before it is seen to go on";
+	}
 	others.expect_no_wait("kill", [&] {
 		Ns start = now();
 

@@ -83,13 +83,13 @@ public:
 	Result<std::vector<Extent>> runs(Iova iova) const;
 
 	/* Maps a piece of the layout (again), @at bytes from its start. */
-	int place(std::size_t at, const Piece &piece);
+	[[nodiscard]] int place(std::size_t at, const Piece &piece);
 
 	VaRange &va() { return va_; }
 	const VaRange &va() const { return va_; }
 
 private:
-	int place_ram(std::size_t at, const Piece &piece);
+	[[nodiscard]] int place_ram(std::size_t at, const Piece &piece);
 	Layout(VaRange va, Phys phys_of_start)
 		: va_(std::move(va)), phys_of_start_(phys_of_start)
 	{

@@ -75,6 +75,5 @@ int main(int argc, char **argv)
 
 	describe(**env);
 	pfnmap::DmaTest::use(**env);
-	pfnmap::install_ktap_printer();
 	return pfnmap::run_all_tests();
 }

@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 #include <csignal>
+#include <map>
 #include <thread>
 
 #include <fcntl.h>
@@ -555,8 +556,9 @@ bool MapKilled::kill_mapping(const Layout &layout, Iova iova, useconds_t delay)
 	if (!child) {
 		/* Tells when it starts, and that it could finish. */
 		static_cast<void>(write(ends[1], "", 1));
-		env().container().map_dma(iova, layout.start(), layout.size(),
-					  DMA_RW);
+		/* An error shows: nothing is mapped, and yet it finished. */
+		static_cast<void>(env().container().map_dma(
+			iova, layout.start(), layout.size(), DMA_RW));
 		static_cast<void>(write(ends[1], "", 1));
 		_exit(0);
 	}
@@ -745,13 +747,6 @@ TEST_P(MapVa, faults)
 	before = page_faults();
 	expect_maps(*layout);
 	EXPECT_LE(page_faults() - before, FAULTS_BY_THE_WAY);
-}
-
-std::string congruence_name(const testing::TestParamInfo<Congruence> &info)
-{
-	constexpr std::array names{"mod_1g", "mod_2m", "mod_4k"};
-
-	return names[static_cast<std::size_t>(info.param)];
 }
 
 INSTANTIATE_TEST_SUITE_P(, MapVa,
@@ -1006,6 +1001,23 @@ TEST_F(MapDevMem, reserved)
 	expect_maps(*layout);
 }
 
+/* The vma may be written, its entries may not until a write has copied them. */
+TEST_F(MapDevMem, read_only_entries_of_a_writable_vma)
+{
+	auto mem = private_piece<4>();
+
+	ASSERT_OK(mem);
+
+	auto layout = Layout::create({*mem});
+
+	ASSERT_OK(layout);
+	for (std::size_t at = 0; at < layout->size(); at += SZ_4K)
+		layout->va().touch(at);
+	expect_maps(*layout, DMA_READ);
+	expect_map_fails(*layout, EFAULT, DMA_WRITE);
+	expect_map_fails(*layout, EFAULT, DMA_RW);
+}
+
 TEST_F(MapDevMem, copy_in_one_vma)
 {
 	for (std::size_t copied : {0U, 1U, 3U, 6U, 7U}) {
@@ -1111,6 +1123,14 @@ class MapRace : public Map {
 protected:
 	static constexpr int ROUNDS = 100;
 
+	void SetUp() override
+	{
+		Map::SetUp();
+		if (IsSkipped() || HasFatalFailure())
+			return;
+		NEED_IOMMU_TABLE();
+	}
+
 	/*
 	 * Maps while another thread puts @first and @second in turn into one
 	 * and the same place. A map that succeeds has only pages that one of
@@ -1118,8 +1138,17 @@ protected:
 	 */
 	void race(const Piece &first, const Piece *second);
 
-	/* Every page of the tables is one of a piece's. */
-	static void expect_only(Iova iova, std::span<const Piece> pieces);
+	/* Every page of the tables is one of a piece's, which is counted. */
+	void expect_only(Iova iova, std::span<const Piece> pieces);
+
+	void expect_both_outcomes() const
+	{
+		EXPECT_LT(0, mapped_) << "no map found all of it there";
+		EXPECT_LT(0, gone_) << "no map found anything gone";
+	}
+
+	int mapped_ = 0, gone_ = 0; /* maps */
+	std::map<std::uint64_t, int> seen_; /* leaves, by the piece's address */
 };
 
 void MapRace::expect_only(Iova iova, std::span<const Piece> pieces)
@@ -1131,10 +1160,15 @@ void MapRace::expect_only(Iova iova, std::span<const Piece> pieces)
 	for (const Extent &leaf : *table) {
 		std::uint64_t at = leaf.iova - iova;
 
-		EXPECT_TRUE(std::ranges::any_of(pieces, [&](const Piece &p) {
+		auto piece = std::ranges::find_if(pieces, [&](const Piece &p) {
 			return leaf.phys == p.phys + at;
-		})) << std::hex << "offset 0x" << at << " is physical 0x"
-		    << leaf.phys.value;
+		});
+
+		EXPECT_TRUE(piece != pieces.end())
+			<< std::hex << "offset 0x" << at << " is physical 0x"
+			<< leaf.phys.value;
+		if (piece != pieces.end())
+			seen_[piece->phys.value]++;
 		mapped += leaf.size;
 	}
 	EXPECT_EQ(pieces[0].size, mapped);
@@ -1142,22 +1176,16 @@ void MapRace::expect_only(Iova iova, std::span<const Piece> pieces)
 
 void MapRace::race(const Piece &first, const Piece *second)
 {
-	NEED_IOMMU_TABLE();
-
 	auto layout = Layout::create({first});
 
 	ASSERT_OK(layout);
 
-	std::jthread other([&](const std::stop_token &stop) {
-		while (!stop.stop_requested()) {
-			if (second)
-				layout->place(0, *second);
-			else
-				layout->va().clear(0, first.size);
-			std::this_thread::yield();
-			layout->place(0, first);
-			std::this_thread::yield();
-		}
+	Opponent other([&] {
+		if (int error = second ? layout->place(0, *second)
+				       : layout->va().clear(0, first.size))
+			return error;
+		std::this_thread::yield();
+		return layout->place(0, first);
 	});
 	std::vector<Piece> pieces{first};
 	Iova iova = take_iova(first.size, first.phys);
@@ -1168,19 +1196,23 @@ void MapRace::race(const Piece &first, const Piece *second)
 		int error = map_dma(iova, layout->start(), first.size);
 
 		if (error) {
+			gone_++;
 			EXPECT_ERRNO(EFAULT, error);
 			EXPECT_TRUE(table_is_empty());
 			continue;
 		}
+		mapped_++;
 		expect_only(iova, pieces);
 		EXPECT_TRUE(unmap_dma(iova, first.size));
 	}
+	EXPECT_ERRNO(0, other.stop());
 }
 
 TEST_F(MapRace, bar_comes_and_goes)
 {
 	NEED_BAR(SMALL);
 	race(bar_part(0, SMALL), nullptr);
+	expect_both_outcomes();
 }
 
 TEST_F(MapRace, bar_part_becomes_another)
@@ -1190,6 +1222,7 @@ TEST_F(MapRace, bar_part_becomes_another)
 	Piece other = bar_part(SMALL, SMALL);
 
 	race(bar_part(0, SMALL), &other);
+	EXPECT_EQ(2U, seen_.size()) << "each map found the same part";
 }
 
 TEST_F(MapRace, read_only_and_writable)
@@ -1199,6 +1232,7 @@ TEST_F(MapRace, read_only_and_writable)
 	Piece read_only = bar_part(0, SMALL, PROT_READ);
 
 	race(bar_part(0, SMALL), &read_only);
+	expect_both_outcomes();
 }
 
 TEST_F(MapRace, memory_decode_toggles)
@@ -1207,32 +1241,36 @@ TEST_F(MapRace, memory_decode_toggles)
 	constexpr std::chrono::microseconds PAUSE{200};
 
 	NEED_BAR(SMALL);
-	NEED_IOMMU_TABLE();
 
 	auto layout = bar_layout(SMALL);
 
 	ASSERT_OK(layout);
 
-	std::jthread other([&](const std::stop_token &stop) {
-		while (!stop.stop_requested()) {
-			device().set_memory_decode(false);
-			std::this_thread::sleep_for(PAUSE);
-			device().set_memory_decode(true);
-			std::this_thread::sleep_for(PAUSE);
-		}
+	Opponent other([&] {
+		if (int error = device().set_memory_decode(false))
+			return error;
+		std::this_thread::sleep_for(PAUSE);
+		if (int error = device().set_memory_decode(true))
+			return error;
+		std::this_thread::sleep_for(PAUSE);
+		return 0;
 	});
 	Iova iova = take_iova(SMALL, bar().phys);
 	std::array run{Extent{iova, bar().phys, SMALL}};
 
 	for (int i = 0; i < ROUNDS && !HasFailure(); i++) {
 		if (int error = map_dma(iova, layout->start(), SMALL)) {
+			gone_++;
 			EXPECT_ERRNO(EFAULT, error);
 			EXPECT_TRUE(table_is_empty());
 			continue;
 		}
+		mapped_++;
 		EXPECT_TRUE(table_has_runs(run));
 		EXPECT_TRUE(unmap_dma(iova, SMALL));
 	}
+	EXPECT_ERRNO(0, other.stop());
+	expect_both_outcomes();
 }
 
 } // namespace

@@ -36,23 +36,24 @@ public:
 	 * what was there is replaced in one step. Pass @fd -1 for anonymous
 	 * memory. Returns 0 or errno.
 	 */
-	int place(std::size_t at, std::size_t size, int prot, int flags,
-		  int fd = -1, std::uint64_t file_offset = 0);
+	[[nodiscard]] int place(std::size_t at, std::size_t size, int prot,
+				int flags, int fd = -1,
+				std::uint64_t file_offset = 0);
 
 	/* Puts the inaccessible reservation back over @size bytes at @at. */
-	int clear(std::size_t at, std::size_t size);
+	[[nodiscard]] int clear(std::size_t at, std::size_t size);
 
 	/*
 	 * Makes @size bytes at @at unmapped address space. They leave this
 	 * object's care: whatever the process maps there later is not undone.
 	 */
-	int punch(std::size_t at, std::size_t size);
+	[[nodiscard]] int punch(std::size_t at, std::size_t size);
 
 	/* mprotect(2) on @size bytes at @at. Returns 0 or errno. */
-	int protect(std::size_t at, std::size_t size, int prot);
+	[[nodiscard]] int protect(std::size_t at, std::size_t size, int prot);
 
 	/* madvise(2) on @size bytes at @at. Returns 0 or errno. */
-	int advise(std::size_t at, std::size_t size, int advice);
+	[[nodiscard]] int advise(std::size_t at, std::size_t size, int advice);
 
 	/*
 	 * Reads one word through the CPU's page tables, which makes the page

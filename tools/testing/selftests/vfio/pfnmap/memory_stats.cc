@@ -64,7 +64,8 @@ Result<std::map<std::string, SlabCache>> slab_caches()
 	/* This takes slabs away from CPUs, too. */
 	for (const auto &cache : std::filesystem::directory_iterator(
 		     "/sys/kernel/slab", error))
-		write_file(cache.path() / "shrink", "1");
+		if (int failed = write_file(cache.path() / "shrink", "1"))
+			return Error{failed, cache.path() / "shrink"};
 	if (error)
 		return Error{error.value(), "/sys/kernel/slab"};
 

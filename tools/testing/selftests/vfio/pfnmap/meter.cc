@@ -78,10 +78,15 @@ void Meter::report(benchmark::State &state) const
 	};
 
 	if (error_)
-		return state.SkipWithError(error_->message().c_str());
+		return end_row(state, *error_);
 	add("faults", faults_);
 	for (const Counted &counted : counted_)
 		add(counted.counter, counted.count);
+}
+
+void end_row(benchmark::State &state, const Error &error)
+{
+	state.SkipWithError(error.message().c_str());
 }
 
 } // namespace pfnmap

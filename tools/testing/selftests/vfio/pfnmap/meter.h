@@ -28,9 +28,9 @@ public:
 	/* Forgets what was counted: a row begins. */
 	void reset();
 
-	/* The seconds @call takes, or nothing when it is false: it failed. */
+	/* The seconds @call takes, or the error that it gives. */
 	template <class Call>
-	std::optional<double> time(Call call);
+	Result<double> time(Call call);
 
 	/* Tells what was counted since reset(), as an average. */
 	void report(benchmark::State &state) const;
@@ -56,20 +56,23 @@ private:
 };
 
 template <class Call>
-std::optional<double> Meter::time(Call call)
+Result<double> Meter::time(Call call)
 {
 	start();
 
 	auto before = std::chrono::steady_clock::now();
-	bool ok = call();
+	std::optional<Error> error = call();
 	std::chrono::duration<double> took =
 		std::chrono::steady_clock::now() - before;
 
 	stop();
-	if (!ok)
-		return {};
+	if (error)
+		return *error;
 	return took.count();
 }
+
+/* A row ends because of @error. */
+void end_row(benchmark::State &state, const Error &error);
 
 } // namespace pfnmap
 

@@ -24,9 +24,12 @@ public:
 
 	const Container &container() const { return container_; }
 	/* The group comes. 0 or errno. */
-	int join() const { return group_.set_container(container_); }
+	[[nodiscard]] int join() const
+	{
+		return group_.set_container(container_);
+	}
 	/* It goes, and with the last one all that is mapped. */
-	int leave() const { return group_.unset_container(); }
+	[[nodiscard]] int leave() const { return group_.unset_container(); }
 
 private:
 	struct Emulated {
@@ -38,7 +41,7 @@ private:
 		: container_(std::move(container)), group_(std::move(group))
 	{
 	}
-	std::optional<Error> join_emulated();
+	[[nodiscard]] std::optional<Error> join_emulated();
 
 	Container container_;
 	std::optional<Emulated> emulated_;

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What was pinned is known from when it was, whatever becomes of the pages
- * since; and what a driver without an IOMMU may pin of the same container.
- * Needs the module in test_modules/.
+ * since; what a driver without an IOMMU may pin of the same container; and what
+ * becomes of a mapping that changes during one of its faults. Needs the module
+ * in test_modules/.
  */
+#include <csignal>
+#include <thread>
 #include <vector>
+
+#include <sys/mman.h>
+#include <sys/wait.h>
 
 #include <unistd.h>
 
@@ -44,7 +50,8 @@ protected:
 	{
 		if (module_) {
 			EXPECT_EQ(references_, references());
-			module_->set_raw_reserved(true);
+			EXPECT_ERRNO(0, module_->set_raw_reserved(true));
+			EXPECT_ERRNO(0, module_->set_on_fault(PFNMAP_TEST_PLAIN));
 		}
 		module_.reset();
 		OwnContainerTest::TearDown();
@@ -197,6 +204,148 @@ TEST_F(PageTest, page_in_use_is_refused)
 }
 
 /*
+ * A fault handler may let go of mmap_lock, and RAM take the place of what had the
+ * fault. It has to be taken for the RAM it is.
+ */
+TEST_F(PageTest, replaced_while_a_fault_lets_go_of_the_lock)
+{
+	auto layout = Layout::create({module_piece(PFNMAP_TEST_FAULTS)});
+
+	ASSERT_OK(layout);
+	ASSERT_ERRNO(0, join());
+	ASSERT_ERRNO(0, module().set_on_fault(PFNMAP_TEST_REPLACE));
+
+	auto iova = map(*layout);
+
+	ASSERT_OK(iova);
+	EXPECT_TRUE(holds(PFNMAP_TEST_SIZE));
+	EXPECT_TRUE(unmap(*iova, layout->size()));
+	EXPECT_TRUE(spare_has_nothing());
+}
+
+/*
+ * While MAP_DMA looks up what a range is mapped to, it lets those who want to
+ * change mappings go first.
+ */
+class LookUpTest : public PageTest {
+protected:
+	static constexpr int ATTEMPTS = 10;
+
+	/* What MAP_DMA gave, and how many pages it has faulted in. */
+	struct Outcome {
+		int error = 0;
+		int other_error = 0; /* of who changed the mapping */
+		std::uint64_t entered = 0;
+	};
+
+	/*
+	 * Maps for reading what has no page table entries yet. The first fault
+	 * lasts until another thread is about to put the same pages in its
+	 * place, with all their entries, but PROT_NONE.
+	 */
+	Outcome map_what_loses_its_permission();
+};
+
+LookUpTest::Outcome LookUpTest::map_what_loses_its_permission()
+{
+	Outcome outcome;
+	auto layout = Layout::create({module_piece(PFNMAP_TEST_FAULTS)});
+	auto other = VaRange::reserve(PFNMAP_TEST_SIZE, SZ_4K, 0);
+
+	EXPECT_TRUE(layout && other);
+	if (HasFailure())
+		return outcome;
+	EXPECT_ERRNO(0, module().set_on_fault(PFNMAP_TEST_PLAIN));
+	EXPECT_ERRNO(0, other->place(0, PFNMAP_TEST_SIZE, PROT_RW, MAP_SHARED,
+				     module().fd(), PFNMAP_TEST_FAULTS));
+	for (std::size_t at = 0; at < PFNMAP_TEST_SIZE; at += SZ_4K)
+		other->touch(at);
+	EXPECT_ERRNO(0, other->protect(0, PFNMAP_TEST_SIZE, PROT_NONE));
+	EXPECT_ERRNO(0, module().set_on_fault(PFNMAP_TEST_CONTEND));
+
+	std::jthread thread([&] {
+		outcome.other_error = module().wait_for_fault();
+		if (outcome.other_error)
+			return;
+		if (mremap(reinterpret_cast<void *>(other->start().value),
+			   PFNMAP_TEST_SIZE, PFNMAP_TEST_SIZE,
+			   MREMAP_MAYMOVE | MREMAP_FIXED,
+			   layout->start().value) == MAP_FAILED)
+			outcome.other_error = errno;
+	});
+
+	outcome.error = container_->map_dma(take_iova(PFNMAP_TEST_SIZE, Phys{}),
+					    layout->start(), PFNMAP_TEST_SIZE,
+					    DMA_READ);
+	thread.join();
+
+	auto entered = module().entered();
+
+	EXPECT_TRUE(static_cast<bool>(entered));
+	outcome.entered = entered ? *entered : 0;
+	return outcome;
+}
+
+TEST_F(LookUpTest, permission_goes_meanwhile)
+{
+	ASSERT_ERRNO(0, join());
+	for (int i = 0; i < ATTEMPTS && !HasFailure(); i++) {
+		Outcome outcome = map_what_loses_its_permission();
+
+		ASSERT_ERRNO(0, outcome.other_error);
+		if (outcome.error) {
+			EXPECT_ERRNO(EFAULT, outcome.error);
+			EXPECT_LT(outcome.entered, NR_PAGES);
+			EXPECT_TRUE(spare_has_nothing());
+			return;
+		}
+		/* In time, if none was found that needed no fault. */
+		EXPECT_EQ(NR_PAGES, outcome.entered);
+
+		auto unmapped = container_->unmap_dma({}, 0,
+						      VFIO_DMA_UNMAP_FLAG_ALL);
+
+		ASSERT_OK(unmapped);
+	}
+	EXPECT_TRUE(HasFailure()) << "the other thread always came too late";
+}
+
+/* Who is killed while what it maps is looked up has mapped nothing. */
+TEST_F(LookUpTest, killed_meanwhile)
+{
+	/* In two page tables, so that there is more than one walk. */
+	auto va = VaRange::reserve(PFNMAP_TEST_SIZE, SZ_2M,
+				   SZ_2M - PFNMAP_TEST_SIZE / 2);
+	Iova iova = take_iova(PFNMAP_TEST_SIZE, Phys{});
+
+	ASSERT_OK(va);
+	ASSERT_ERRNO(0, join());
+	ASSERT_ERRNO(0, va->place(0, PFNMAP_TEST_SIZE, PROT_RW, MAP_SHARED,
+				  module().fd(), PFNMAP_TEST_FAULTS));
+	ASSERT_ERRNO(0, module().set_on_fault(PFNMAP_TEST_KILLED));
+
+	pid_t child = fork();
+
+	if (!child)
+		_exit(container_->map_dma(iova, va->start(), PFNMAP_TEST_SIZE,
+					  DMA_RW));
+	ASSERT_LT(0, child);
+	EXPECT_ERRNO(0, module().wait_for_fault());
+	EXPECT_EQ(0, kill(child, SIGKILL));
+
+	int status = -1;
+
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_EQ(SIGKILL, status);
+	EXPECT_TRUE(spare_has_nothing());
+
+	auto unmapped = container_->unmap_dma(iova, PFNMAP_TEST_SIZE);
+
+	ASSERT_OK(unmapped);
+	EXPECT_EQ(0U, *unmapped);
+}
+
+/*
  * vfio_pin_pages() on a container that has a BAR between RAM: RAM can be
  * pinned, the BAR has no page to hand out.
  */
@@ -237,7 +386,6 @@ protected:
 	}
 
 	static constexpr std::size_t NR_PINS = 4;
-
 };
 
 TEST_F(PinTest, bar_between_ram_emulated_only)
@@ -291,6 +439,33 @@ TEST_F(PinTest, device_joins_and_leaves)
 	EXPECT_ERRNO(0, leave());
 	EXPECT_TRUE(spare_has_nothing());
 	EXPECT_TRUE(holds(NR_PINS * SZ_4K));
+	expect_unpins();
+	EXPECT_TRUE(holds(0));
+	EXPECT_TRUE(unmap(iova_, layout_->size()));
+}
+
+/* What is undone is not what others have pinned. */
+TEST_F(PinTest, device_cannot_join)
+{
+	map_bar_between_ram();
+	if (HasFatalFailure())
+		return;
+
+	auto broken = Layout::create({bar_part(0, BAR), hole_piece(SZ_4K)});
+
+	ASSERT_OK(broken);
+
+	auto iova = map(*broken);
+
+	ASSERT_OK(iova);
+	expect_pins();
+	EXPECT_ERRNO(EFAULT, join());
+	EXPECT_TRUE(spare_has_nothing());
+	EXPECT_TRUE(holds(NR_PINS * SZ_4K));
+	EXPECT_TRUE(unmap(*iova, broken->size()));
+	ASSERT_ERRNO(0, join());
+	EXPECT_TRUE(holds(RAM, NR_PINS));
+	EXPECT_ERRNO(0, leave());
 	expect_unpins();
 	EXPECT_TRUE(holds(0));
 	EXPECT_TRUE(unmap(iova_, layout_->size()));

@@ -78,16 +78,17 @@ Iova Peer::iova(Iova at) const
 	return Iova{align_up(at.value, SZ_1G)} + bar_.phys.offset_in(SZ_1G);
 }
 
-bool Peer::map(Iova at) const
+std::optional<Error> Peer::map(Iova at) const
 {
-	return !iommufd_.ioas_map_file(ioas_, dma_buf_, bar_.size, iova(at));
+	return error_of("IOMMU_IOAS_MAP_FILE",
+			iommufd_.ioas_map_file(ioas_, dma_buf_, bar_.size,
+					       iova(at)));
 }
 
-bool Peer::unmap(Iova at) const
+std::optional<Error> Peer::unmap(Iova at) const
 {
-	auto unmapped = iommufd_.ioas_unmap(ioas_, iova(at), bar_.size);
-
-	return unmapped && *unmapped == bar_.size;
+	return unless_all(iommufd_.ioas_unmap(ioas_, iova(at), bar_.size),
+			  bar_.size);
 }
 
 std::optional<Peer> PeerSubject::open(benchmark::State &state) const
@@ -115,24 +116,33 @@ void PeerSubject::report(benchmark::State &state, const Peer &peer) const
 void PeerSubject::map(benchmark::State &state) const
 {
 	auto peer = open(state);
+	bool mapped = false;
 
 	if (!peer)
 		return;
 	meter_.reset();
 	for (auto _ : state) {
-		peer->unmap(at_);
+		if (mapped)
+			if (auto error = peer->unmap(at_))
+				return end_row(state, *error);
 
 		auto seconds = meter_.time([&] { return peer->map(at_); });
 
 		if (!seconds)
-			return state.SkipWithError("IOMMU_IOAS_MAP_FILE failed");
+			return end_row(state, seconds.error());
+		mapped = true;
 		state.SetIterationTime(*seconds);
 	}
 	report(state, *peer);
 	if (!meter_.is_counting())
 		return;
-	if (auto leaves = read_iommu_table(bdf_))
+
+	auto leaves = read_iommu_table(bdf_);
+
+	if (leaves)
 		state.counters["leaves"] = static_cast<double>(leaves->size());
+	else if (leaves.error().code != ENOENT)
+		end_row(state, leaves.error());
 }
 
 void PeerSubject::unmap(benchmark::State &state) const
@@ -143,13 +153,13 @@ void PeerSubject::unmap(benchmark::State &state) const
 		return;
 	meter_.reset();
 	for (auto _ : state) {
-		if (!peer->map(at_))
-			return state.SkipWithError("IOMMU_IOAS_MAP_FILE failed");
+		if (auto error = peer->map(at_))
+			return end_row(state, *error);
 
 		auto seconds = meter_.time([&] { return peer->unmap(at_); });
 
 		if (!seconds)
-			return state.SkipWithError("IOMMU_IOAS_UNMAP failed");
+			return end_row(state, seconds.error());
 		state.SetIterationTime(*seconds);
 	}
 	report(state, *peer);

@@ -23,10 +23,10 @@ public:
 
 	/*
 	 * The BAR at the first gigabyte from @at on, congruent to its physical
-	 * address mod 1 GiB. False when it fails.
+	 * address mod 1 GiB.
 	 */
-	bool map(Iova at) const;
-	bool unmap(Iova at) const;
+	[[nodiscard]] std::optional<Error> map(Iova at) const;
+	[[nodiscard]] std::optional<Error> unmap(Iova at) const;
 
 	const std::string &bdf() const { return bdf_; }
 	std::size_t size() const { return bar_.size; }
@@ -37,7 +37,7 @@ private:
 		  device_(std::move(device))
 	{
 	}
-	std::optional<Error> set_up(std::size_t limit);
+	[[nodiscard]] std::optional<Error> set_up(std::size_t limit);
 	Iova iova(Iova at) const;
 
 	/* In this order: the device goes before what it is bound to. */

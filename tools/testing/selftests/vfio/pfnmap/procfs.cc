@@ -78,7 +78,7 @@ std::string current_choice(std::string text)
 }
 
 /* Puts CAP_IPC_LOCK in or out of effect; it stays permitted. */
-int set_ipc_lock_effective(bool effective)
+[[nodiscard]] int set_ipc_lock_effective(bool effective)
 {
 	__user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
 	std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> data{};
@@ -155,6 +155,41 @@ bool has_raw_runs()
 	static const bool has = has_kernel_function("vaddr_get_raw_pfns");
 
 	return has;
+}
+
+Result<std::vector<PhysRange>> pci_resources(const std::string &bdf)
+{
+	std::string path = "/sys/bus/pci/devices/" + bdf + "/resource";
+	auto text = read_file(path);
+
+	if (!text)
+		return text.error();
+
+	std::istringstream lines(*text);
+	std::vector<PhysRange> ranges;
+
+	for (std::string line; std::getline(lines, line);) {
+		PhysRange range;
+
+		/* "first last flags" */
+		if (std::sscanf(line.c_str(), "%" SCNx64 " %" SCNx64,
+				&range.first.value, &range.last.value) != 2)
+			return Error{EBADMSG, path};
+		ranges.push_back(range);
+	}
+	return ranges;
+}
+
+Result<PhysRange> pci_resource(const std::string &bdf, std::size_t index)
+{
+	auto ranges = pci_resources(bdf);
+
+	if (!ranges)
+		return ranges.error();
+	if (index >= ranges->size() || !(*ranges)[index].first.value)
+		return Error{ENODATA, bdf + ": region " +
+				      std::to_string(index)};
+	return (*ranges)[index];
 }
 
 Result<std::size_t> anon_huge_bytes(Vaddr vaddr)
@@ -274,8 +309,12 @@ ScopedNoMemlock::~ScopedNoMemlock()
 {
 	if (!active_)
 		return;
-	set_ipc_lock_effective(true);
-	setrlimit(RLIMIT_MEMLOCK, &saved_);
+	if (int error = set_ipc_lock_effective(true))
+		std::fprintf(stderr, "CAP_IPC_LOCK stays off: %s\n",
+			     std::strerror(error));
+	if (setrlimit(RLIMIT_MEMLOCK, &saved_))
+		std::fprintf(stderr, "RLIMIT_MEMLOCK stays 0: %s\n",
+			     std::strerror(errno));
 }
 
 } // namespace pfnmap

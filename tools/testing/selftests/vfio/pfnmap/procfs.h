@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <csignal>
 #include <sys/resource.h>
@@ -44,6 +45,20 @@ bool has_kernel_function(const std::string &name);
 
 /* Does type1 look up VM_PFNMAP ranges as this series has it do? */
 bool has_raw_runs();
+
+/* Both ends are in it. */
+struct PhysRange {
+	Phys first, last;
+};
+
+/*
+ * Where the regions of the PCI device @bdf are, from the lines of its sysfs
+ * `resource`; {0, 0} for one it has not. That is the CPU's view, which a PFN
+ * has; a BAR register has the bus's.
+ */
+Result<std::vector<PhysRange>> pci_resources(const std::string &bdf);
+/* Region @index of them. ENODATA if the device has none there. */
+Result<PhysRange> pci_resource(const std::string &bdf, std::size_t index);
 
 /* Bytes of huge pages in the anonymous mapping that @vaddr lies in. */
 Result<std::size_t> anon_huge_bytes(Vaddr vaddr);

@@ -12,9 +12,13 @@
 #include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
+#include <latch>
+#include <new>
+#include <optional>
 #include <sstream>
 #include <thread>
 
+#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -27,21 +31,41 @@
 namespace pfnmap {
 namespace {
 
-/* As many, and more until something has happened often enough meanwhile. */
+/*
+ * As many, and more until what a test is about has happened often. A test fails
+ * only if it has not happened at all in the last number of rounds.
+ */
 constexpr int ROUNDS = 100;
+constexpr int OFTEN = 20;
 constexpr int MOST_ROUNDS = 5 * ROUNDS;
+constexpr int LAST_ROUND = 100 * ROUNDS;
 /* Where a round takes but microseconds, and does not often meet another. */
 constexpr int MANY_ROUNDS = 20 * ROUNDS;
-constexpr int OFTEN = 20;
+/* A round that takes as long as so many others. */
+constexpr int SLOW = 4;
 
-bool goes_on(int rounds, int happened)
+template <class Other>
+bool goes_on(int rounds, int happened, const Other &other)
 {
-	return rounds < ROUNDS || (rounds < MOST_ROUNDS && happened < OFTEN);
+	if (other.has_failed())
+		return false;
+	return rounds < ROUNDS || (rounds < MOST_ROUNDS && happened < OFTEN) ||
+	       (rounds < LAST_ROUND && !happened);
 }
 
-struct PhysRange {
-	Phys first, last;
-};
+/* The others get on when this thread leaves the CPU, which it does at times. */
+void make_way(int round)
+{
+	constexpr int SELDOM = 16;
+	constexpr std::chrono::microseconds PAUSE{500};
+
+	if (round % SELDOM == 0)
+		std::this_thread::sleep_for(PAUSE);
+}
+
+constexpr const char *NEVER_MET = "nothing has ever happened amidst a map";
+constexpr const char *NEVER_NOTICED =
+	"all maps took the page faults that they take alone";
 
 /* The machine's RAM, from /proc/iomem's "first-last : System RAM". */
 std::vector<PhysRange> find_ram()
@@ -70,7 +94,7 @@ bool is_ram(Phys phys)
 	});
 }
 
-/* An error that a thread or process besides the test's own had first. */
+/* Of several threads that fail, the error of the first one. */
 class FirstError {
 public:
 	void keep(int error)
@@ -98,11 +122,19 @@ protected:
 	}
 
 	/* Without the trace, which takes longer than what it looks at. */
-	static int map(Iova iova, const Layout &layout)
+	[[nodiscard]] static int map(Iova iova, const Layout &layout)
 	{
 		return env().container().map_dma(iova, layout.start(),
 						 layout.size(), DMA_RW);
 	}
+
+	/* The same beside @other, counted in met_ and noticed_. */
+	[[nodiscard]] int map_against(const Opponent &other, Iova iova,
+				      const Layout &layout);
+
+	/* Finds out how many page faults a map takes if nothing happens. */
+	void map_alone(Iova iova, const Layout &layout,
+		       const std::function<void()> &before_each);
 
 	/* What a BAR's page that is gone when it is looked up leads to. */
 	static void expect_gone(int error)
@@ -114,16 +146,28 @@ protected:
 	}
 
 	/*
-	 * Maps @layout again and again while @other runs, again and again.
+	 * Maps @layout again and again while @turn runs, again and again.
 	 * Each map must succeed and give what @layout has; RAM may be any, as
 	 * others may give the process another page at any time.
 	 */
-	void race(const Layout &layout, const std::function<void()> &other,
+	void race(const Layout &layout, const std::function<int()> &turn,
 		  const std::function<void()> &before_each = [] {});
 
-	/* The same where maps may find something gone. */
-	void race_with_zaps(const Layout &layout,
-			    const std::function<void()> &other);
+	/*
+	 * The same where maps may find something gone, and some must unless
+	 * @turn makes all @wait until everything is back.
+	 */
+	enum class Zaps { fail, wait };
+	void race_with_zaps(const Layout &layout, Zaps zaps,
+			    const std::function<int()> &turn);
+
+	/* This process has @bytes locked; says what is wrong. */
+	static std::string locks(std::size_t bytes);
+
+	/* For another process, to do again and again; says what is wrong. */
+	static std::string map_and_unmap_all(Iova iova, const Layout &layout);
+	/* And at its end, when nothing is mapped and nobody else does. */
+	static std::string map_own_pages(Iova iova, const Layout &layout);
 
 	/* All of @layout is mapped, as far as pages of RAM can be told. */
 	void expect_mapped(Iova iova, const Layout &layout) const;
@@ -142,7 +186,36 @@ protected:
 	}
 
 	std::vector<Piece> pieces_;
+	std::optional<long> faults_alone_;
+	int met_ = 0;     /* maps amidst which the other has done a turn */
+	int noticed_ = 0; /* maps that took more page faults than alone, or fewer */
 };
+
+void Race::map_alone(Iova iova, const Layout &layout,
+		     const std::function<void()> &before_each)
+{
+	/* The first one may find less present than all that come later. */
+	for (int i = 0; i < 2; i++) {
+		before_each();
+
+		long before = page_faults();
+
+		ASSERT_ERRNO(0, map(iova, layout));
+		faults_alone_ = page_faults() - before;
+		EXPECT_TRUE(unmap_dma(iova, layout.size()));
+	}
+}
+
+int Race::map_against(const Opponent &other, Iova iova, const Layout &layout)
+{
+	int turns = other.turns();
+	long faults = page_faults();
+	int error = map(iova, layout);
+
+	noticed_ += page_faults() - faults != faults_alone_;
+	met_ += other.turns() != turns;
+	return error;
+}
 
 void Race::expect_mapped(Iova iova, const Layout &layout) const
 {
@@ -169,52 +242,70 @@ void Race::expect_mapped(Iova iova, const Layout &layout) const
 	EXPECT_EQ(layout.size(), mapped);
 }
 
-void Race::race(const Layout &layout, const std::function<void()> &other,
+void Race::race(const Layout &layout, const std::function<int()> &turn,
 		const std::function<void()> &before_each)
 {
 	Iova iova = take_iova(layout.size(), layout.phys_of_start());
-	std::atomic<int> turns = 0;
-	std::jthread thread([&](const std::stop_token &stop) {
-		while (!stop.stop_requested()) {
-			other();
-			turns++;
-			std::this_thread::yield();
-		}
-	});
 
-	for (int i = 0; goes_on(i, turns) && !HasFailure(); i++) {
+	if (!faults_alone_)
+		map_alone(iova, layout, before_each);
+
+	Opponent other(turn);
+
+	for (int i = 0; goes_on(i, met_, other) && !HasFailure(); i++) {
 		before_each();
-		ASSERT_ERRNO(0, map(iova, layout));
+		ASSERT_ERRNO(0, map_against(other, iova, layout));
 		expect_mapped(iova, layout);
 		EXPECT_TRUE(unmap_dma(iova, layout.size()));
 	}
+	EXPECT_ERRNO(0, other.stop());
+	EXPECT_LT(0, met_) << NEVER_MET;
 }
 
-void Race::race_with_zaps(const Layout &layout,
-			  const std::function<void()> &other)
+void Race::race_with_zaps(const Layout &layout, Zaps zaps,
+			  const std::function<int()> &turn)
 {
 	/* All is there now and then. */
 	constexpr std::chrono::microseconds PAUSE{500};
 	Iova iova = take_iova(layout.size(), layout.phys_of_start());
 	int mapped = 0, gone = 0;
-	std::jthread thread([&](const std::stop_token &stop) {
-		while (!stop.stop_requested()) {
-			other();
-			std::this_thread::sleep_for(PAUSE);
-		}
+
+	map_alone(iova, layout, [] {});
+
+	Opponent other([&] {
+		int error = turn();
+
+		std::this_thread::sleep_for(PAUSE);
+		return error;
 	});
 
-	for (int i = 0; goes_on(i, std::min(mapped, gone)) && !HasFailure();
-	     i++) {
-		if (int error = map(iova, layout)) {
+	auto happened = [&] {
+		int both = zaps == Zaps::fail ? std::min(mapped, gone) : mapped;
+
+		return std::min(both, met_);
+	};
+
+	for (int i = 0; goes_on(i, happened(), other) && !HasFailure(); i++) {
+		/* Before that, it is no wonder that all is there. */
+		bool has_begun = other.turns();
+
+		if (int error = map_against(other, iova, layout)) {
 			gone++;
 			expect_gone(error);
 			EXPECT_TRUE(table_is_empty());
 			continue;
 		}
-		mapped++;
+		mapped += has_begun;
 		expect_mapped(iova, layout);
 		EXPECT_TRUE(unmap_dma(iova, layout.size()));
+	}
+	EXPECT_ERRNO(0, other.stop());
+	EXPECT_LT(0, met_) << NEVER_MET;
+	EXPECT_LT(0, mapped) << "no map found all of it there";
+	if (zaps == Zaps::fail) {
+		EXPECT_LT(0, gone) << "no map found anything gone";
+	} else {
+		EXPECT_LT(0, noticed_) << NEVER_NOTICED;
 	}
 }
 
@@ -225,7 +316,6 @@ void Race::race_with_zaps(const Layout &layout,
 TEST_F(Race, mremap)
 {
 	auto layout = layout_of({bar_part(0, BAR)});
-	FirstError failed;
 
 	ASSERT_OK(layout);
 	race(*layout, [&] {
@@ -233,18 +323,17 @@ TEST_F(Race, mremap)
 				   pieces_[0].fd,
 				   static_cast<off_t>(pieces_[0].file_offset));
 
-		if (spare == MAP_FAILED) {
-			failed.keep(errno);
-			return;
-		}
+		if (spare == MAP_FAILED)
+			return errno;
 		for (std::size_t at = 0; at < BAR; at += BAR / 4)
 			static_cast<void>(static_cast<volatile char *>(
 				spare)[at]);
-		if (mremap(spare, BAR, BAR, MREMAP_MAYMOVE | MREMAP_FIXED,
-			   layout->start().value) == MAP_FAILED)
-			failed.keep(errno);
+		return mremap(spare, BAR, BAR, MREMAP_MAYMOVE | MREMAP_FIXED,
+			      layout->start().value) == MAP_FAILED
+			       ? errno
+			       : 0;
 	});
-	EXPECT_ERRNO(0, failed.get());
+	EXPECT_LT(0, noticed_) << NEVER_NOTICED;
 }
 
 TEST_F(Race, munmap_of_ram_and_bar)
@@ -252,15 +341,18 @@ TEST_F(Race, munmap_of_ram_and_bar)
 	auto layout = layout_of(mixed_pieces());
 
 	ASSERT_OK(layout);
-	race_with_zaps(*layout, [&] {
+	race_with_zaps(*layout, Zaps::fail, [&] {
 		std::size_t at = 0;
 
 		for (const Piece &piece : pieces_) {
-			layout->va().clear(at, piece.size);
+			if (int error = layout->va().clear(at, piece.size))
+				return error;
 			std::this_thread::yield();
-			layout->place(at, piece);
+			if (int error = layout->place(at, piece))
+				return error;
 			at += piece.size;
 		}
+		return 0;
 	});
 }
 
@@ -269,12 +361,18 @@ TEST_F(Race, mprotect)
 	auto layout = layout_of(mixed_pieces());
 
 	ASSERT_OK(layout);
-	race_with_zaps(*layout, [&] {
+	race_with_zaps(*layout, Zaps::fail, [&] {
+		VaRange &va = layout->va();
+
 		for (int prot : {PROT_READ, PROT_NONE, PROT_RW}) {
-			layout->va().protect(RAM / 4 + BAR / 2, BAR / 4, prot);
-			layout->va().protect(0, SZ_4K, prot);
+			if (int error = va.protect(RAM / 4 + BAR / 2, BAR / 4,
+						   prot))
+				return error;
+			if (int error = va.protect(0, SZ_4K, prot))
+				return error;
 			std::this_thread::yield();
 		}
+		return 0;
 	});
 }
 
@@ -285,51 +383,68 @@ TEST_F(Race, madv_dontneed)
 
 	ASSERT_OK(layout);
 	race(*layout, [&] {
-		layout->va().advise(0, RAM / 4, MADV_DONTNEED);
-		layout->va().advise(RAM / 4, BAR, MADV_DONTNEED);
-		layout->va().advise(RAM / 4 + BAR, RAM - RAM / 4,
-				    MADV_DONTNEED);
+		VaRange &va = layout->va();
+
+		if (int error = va.advise(0, RAM / 4, MADV_DONTNEED))
+			return error;
+		if (va.advise(RAM / 4, BAR, MADV_DONTNEED) != EINVAL)
+			return EPROTO;
+		return va.advise(RAM / 4 + BAR, RAM - RAM / 4, MADV_DONTNEED);
 	});
+	EXPECT_LT(0, noticed_) << NEVER_NOTICED;
 }
 
 /* Children share the page tables' content, and RAM until someone writes. */
 TEST_F(Race, fork_and_exit)
 {
 	auto layout = layout_of(mixed_pieces());
-	FirstError failed;
 
 	ASSERT_OK(layout);
 	race(*layout, [&] {
 		pid_t child = fork();
+		int status;
 
 		if (!child)
 			_exit(EXIT_SUCCESS);
-		if (child < 0)
-			failed.keep(errno);
-		else
-			waitpid(child, nullptr, 0);
+		if (child < 0 || waitpid(child, &status, 0) != child)
+			return errno;
+		return status ? ECHILD : 0;
 	});
-	EXPECT_ERRNO(0, failed.get());
+	EXPECT_LT(0, noticed_) << NEVER_NOTICED;
 }
 
 TEST_F(Race, thp_policy_flips)
 {
 	auto saved = ScopedSetting::set(THP_POLICY, "madvise");
 	auto layout = layout_of({bar_part(0, BAR), ram_piece(2 * SZ_2M)});
+	std::atomic<bool> has_begun = false;
+	int huge = 0, small = 0;
 
 	ASSERT_OK(saved);
 	ASSERT_OK(layout);
 	race(
 		*layout,
-		[] {
-			for (const char *policy : {"always", "never"})
-				write_file(THP_POLICY, policy);
+		[&] {
+			if (int error = write_file(THP_POLICY, "always"))
+				return error;
+			std::this_thread::yield();
+			if (int error = write_file(THP_POLICY, "never"))
+				return error;
+			has_begun = true;
+			return 0;
 		},
 		[&] {
 			/* What was faulted in stays: begin anew. */
 			ASSERT_ERRNO(0, layout->place(0, pieces_[0]));
 			ASSERT_ERRNO(0, layout->place(BAR, pieces_[1]));
+
+			auto bytes = anon_huge_bytes(layout->start() + BAR);
+
+			ASSERT_OK(bytes);
+			(*bytes ? huge : small) += has_begun;
 		});
+	EXPECT_LT(0, huge) << "the policy was never \"always\"";
+	EXPECT_LT(0, small) << "the policy was never \"never\"";
 }
 
 TEST_F(Race, faults_of_other_threads)
@@ -340,11 +455,18 @@ TEST_F(Race, faults_of_other_threads)
 	ASSERT_OK(layout);
 	ASSERT_OK(elsewhere);
 
+	/* In one step, so that the others always find a BAR. */
+	auto place = [&] { ASSERT_ERRNO(0, layout->place(0, pieces_[0])); };
+
+	map_alone(take_iova(BAR, bar().phys), *layout, place);
+	if (HasFatalFailure())
+		return;
+
 	/* One more beside race()'s own, which starts at the other end. */
-	std::jthread third([&](const std::stop_token &stop) {
-		while (!stop.stop_requested())
-			for (std::size_t at = BAR; at; at -= SZ_2M / 4)
-				layout->va().touch(at - SZ_4K);
+	Opponent third([&] {
+		for (std::size_t at = BAR; at; at -= SZ_2M / 4)
+			layout->va().touch(at - SZ_4K);
+		return 0;
 	});
 
 	race(
@@ -354,11 +476,12 @@ TEST_F(Race, faults_of_other_threads)
 				layout->va().touch(at);
 				elsewhere->va().touch(at);
 			}
+			return 0;
 		},
-		[&] {
-			/* In one step, so that the others always find a BAR. */
-			ASSERT_ERRNO(0, layout->place(0, pieces_[0]));
-		});
+		place);
+	EXPECT_ERRNO(0, third.stop());
+	EXPECT_LT(0, third.turns());
+	EXPECT_LT(0, noticed_) << NEVER_NOTICED;
 }
 
 TEST_F(Race, reset_zaps)
@@ -369,52 +492,49 @@ TEST_F(Race, reset_zaps)
 	if (!(info->flags & VFIO_DEVICE_FLAGS_RESET))
 		GTEST_SKIP() << "the device cannot be reset";
 	auto layout = layout_of(mixed_pieces());
-	FirstError failed;
 
 	ASSERT_OK(layout);
-	race_with_zaps(*layout, [&] {
-		if (ioctl(device().device.fd(), VFIO_DEVICE_RESET))
-			failed.keep(errno);
+	race_with_zaps(*layout, Zaps::wait, [&] {
+		return ioctl(device().device.fd(), VFIO_DEVICE_RESET) ? errno
+								       : 0;
 	});
-	EXPECT_ERRNO(0, failed.get());
 }
 
 /* MAP_DMA of one thread, UNMAP_DMA of everything by another. */
 TEST_F(Race, unmap_all)
 {
 	auto layout = layout_of(mixed_pieces());
-	FirstError failed;
 
 	ASSERT_OK(layout);
 
 	Iova iova = take_iova(layout->size(), layout->phys_of_start());
-	std::jthread other([&](const std::stop_token &stop) {
-		while (!stop.stop_requested()) {
-			auto unmapped = env().container().unmap_dma(
-				{}, 0, VFIO_DMA_UNMAP_FLAG_ALL);
+	int mine = 0, others = 0;
+	Opponent other([&] {
+		auto unmapped = env().container().unmap_dma(
+			{}, 0, VFIO_DMA_UNMAP_FLAG_ALL);
 
-			failed.keep(unmapped ? 0 : unmapped.error().code);
-			std::this_thread::yield();
-		}
+		return unmapped ? 0 : unmapped.error().code;
 	});
 
-	for (int i = 0; i < 10 * ROUNDS && !HasFailure(); i++) {
+	auto happened = [&] { return std::min({met_, mine, others}); };
+
+	for (int i = 0; goes_on(i, happened(), other) && !HasFailure(); i++) {
+		ASSERT_ERRNO(0, map_against(other, iova, *layout));
+		make_way(i);
+
 		/* Gone or all there, never something in between. */
-		int error = map(iova, *layout);
 		auto unmapped =
 			env().container().unmap_dma(iova, layout->size());
 
-		if (error != EEXIST) {
-			ASSERT_ERRNO(0, error);
-		}
 		ASSERT_OK(unmapped);
 		EXPECT_TRUE(!*unmapped || *unmapped == layout->size())
 			<< *unmapped;
+		(*unmapped ? mine : others)++;
 	}
-	other.request_stop();
-	other.join();
-	EXPECT_ERRNO(0, failed.get());
-	ASSERT_OK(env().container().unmap_dma({}, 0, VFIO_DMA_UNMAP_FLAG_ALL));
+	EXPECT_ERRNO(0, other.stop());
+	EXPECT_LT(0, met_) << NEVER_MET;
+	EXPECT_LT(0, mine) << "every mapping was unmapped by the other";
+	EXPECT_LT(0, others) << "no mapping was unmapped by the other";
 	EXPECT_TRUE(table_is_empty());
 	EXPECT_TRUE(holds(0));
 }
@@ -424,12 +544,17 @@ TEST_F(Race, many_mappers)
 {
 	constexpr std::size_t THREADS = 4, PART = BAR / THREADS;
 	auto layout = layout_of({bar_part(0, BAR)});
+	std::atomic<int> maps = 0, alone = THREADS;
+	auto more = [&](int rounds) {
+		return rounds < MANY_ROUNDS || (rounds < LAST_ROUND && alone);
+	};
 	FirstError failed;
 
 	ASSERT_OK(layout);
 
 	Iova iova = take_iova(BAR, bar().phys);
 	{
+		std::latch all_there(THREADS);
 		std::vector<std::jthread> threads;
 
 		for (std::size_t n = 0; n < THREADS; n++)
@@ -437,92 +562,289 @@ TEST_F(Race, many_mappers)
 				Iova mine = iova + n * PART;
 				Vaddr from = layout->start() + n * PART;
 
-				for (int i = 0; i < MANY_ROUNDS && !failed.get();
+				bool met = false;
+
+				all_there.arrive_and_wait();
+				for (int i = 0; more(i) && !failed.get();
 				     i++) {
+					int before = maps++;
+
 					failed.keep(env().container().map_dma(
 						mine, from, PART, DMA_RW));
+					if (maps != before + 1 &&
+					    !std::exchange(met, true))
+						alone--;
 					if (!unmap_dma(mine, PART))
 						failed.keep(EIO);
 				}
 			});
 	}
 	EXPECT_ERRNO(0, failed.get());
+	EXPECT_EQ(0, alone) << "threads that no other has ever met";
 	EXPECT_TRUE(table_is_empty());
 }
 
-/* A child that shares the container, with an address space of its own. */
+/*
+ * A process that does something again and again beside the test's own, until
+ * stop() or until that fails.
+ */
+class OtherProcess {
+public:
+	/*
+	 * Forks. @turn and, at the end, @last say what is wrong, or nothing if
+	 * all is as it should be.
+	 */
+	static Result<OtherProcess>
+	start(const std::function<std::string()> &turn,
+	      const std::function<std::string()> &last);
+
+	OtherProcess(OtherProcess &&other) noexcept
+		: shared_(std::exchange(other.shared_, nullptr)),
+		  child_(std::exchange(other.child_, 0))
+	{
+	}
+	OtherProcess &operator=(OtherProcess &&) = delete;
+	~OtherProcess();
+
+	/* How often it was done so far. */
+	int turns() const { return shared_->turns; }
+	bool has_failed() const { return shared_->failed; }
+
+	/* Ends it and says what was wrong. */
+	[[nodiscard]] std::string stop();
+
+private:
+	/* Memory of both. */
+	struct Shared {
+		std::atomic<int> turns = 0;
+		std::atomic<bool> stop = false;
+		std::atomic<bool> failed = false;
+		char wrong[256] = "";
+	};
+
+	OtherProcess(Shared *shared, pid_t child)
+		: shared_(shared), child_(child)
+	{
+	}
+
+	Shared *shared_; /* null when moved from */
+	pid_t child_; /* 0 when it has ended */
+};
+
+Result<OtherProcess>
+OtherProcess::start(const std::function<std::string()> &turn,
+		    const std::function<std::string()> &last)
+{
+	void *p = mmap(nullptr, sizeof(Shared), PROT_RW,
+		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return Error{errno, "memory of two processes"};
+
+	auto *shared = new (p) Shared;
+	pid_t child = fork();
+
+	if (child < 0) {
+		int error = errno;
+
+		munmap(p, sizeof(Shared));
+		return Error{error, "fork"};
+	}
+	if (child)
+		return OtherProcess(shared, child);
+
+	std::string wrong;
+
+	while (!shared->stop && wrong.empty()) {
+		wrong = turn();
+		shared->turns += wrong.empty();
+		sched_yield();
+	}
+	shared->failed = !wrong.empty();
+	if (wrong.empty())
+		wrong = last();
+	std::snprintf(shared->wrong, sizeof(shared->wrong), "%s",
+		      wrong.c_str());
+	_exit(EXIT_SUCCESS);
+}
+
+std::string OtherProcess::stop()
+{
+	int status;
+
+	shared_->stop = true;
+	if (waitpid(std::exchange(child_, 0), &status, 0) < 0)
+		return std::string("waitpid: ") + errno_name(errno);
+	if (status)
+		return "the process died, status " + std::to_string(status);
+	return shared_->wrong;
+}
+
+OtherProcess::~OtherProcess()
+{
+	/* Only a test that has failed has not stopped it. */
+	if (child_)
+		static_cast<void>(stop());
+	if (shared_)
+		munmap(shared_, sizeof(Shared));
+}
+
+std::string Race::locks(std::size_t bytes)
+{
+	auto now = locked_memory();
+
+	if (!now)
+		return now.error().message();
+	if (now->locked == bytes)
+		return {};
+	return std::to_string(now->locked) + " bytes are locked, not " +
+	       std::to_string(bytes);
+}
+
+std::string Race::map_and_unmap_all(Iova iova, const Layout &layout)
+{
+	if (int error = map(iova, layout))
+		return "MAP_DMA: " + errno_name(error);
+	if (auto wrong = locks(RAM); !wrong.empty())
+		return "mapped, " + wrong;
+
+	auto unmapped =
+		env().container().unmap_dma({}, 0, VFIO_DMA_UNMAP_FLAG_ALL);
+
+	if (!unmapped)
+		return unmapped.error().message();
+	if (*unmapped != layout.size() && *unmapped != 2 * layout.size())
+		return "unmapped " + std::to_string(*unmapped) + " bytes";
+	if (auto wrong = locks(0); !wrong.empty())
+		return "unmapped, " + wrong;
+	return {};
+}
+
+std::string Race::map_own_pages(Iova iova, const Layout &layout)
+{
+	if (int error = map(iova, layout))
+		return "MAP_DMA: " + errno_name(error);
+
+	auto runs = layout.runs(iova);
+
+	if (!runs)
+		return runs.error().message();
+	return table_difference(device().bdf,
+				largest_leaves(*runs, env().iommu().pgsizes));
+}
+
+/*
+ * A child shares the container, with an address space of its own, and unmaps
+ * what both have mapped. The one that mapped it is whose locked memory gets
+ * less, also when it is no more.
+ */
 TEST_F(Race, two_processes)
 {
 	auto layout = layout_of(mixed_pieces());
+	auto before = locked_memory();
 
 	ASSERT_OK(layout);
+	ASSERT_OK(before);
 
 	std::size_t size = layout->size();
 	Iova mine = take_iova(size, layout->phys_of_start());
 	Iova childs = take_iova(size, layout->phys_of_start());
-	pid_t child = fork();
+	auto child = OtherProcess::start(
+		[&] { return map_and_unmap_all(childs, *layout); },
+		[&] { return map_own_pages(childs, *layout); });
 
-	if (!child) {
-		int error = 0;
+	ASSERT_OK(child);
 
-		for (int i = 0; i < MANY_ROUNDS && !error; i++) {
-			error = map(childs, *layout);
-			if (!error && !unmap_dma(childs, size))
-				error = EIO;
-		}
-		_exit(error);
+	int met = 0, by_me = 0, by_child = 0;
+
+	auto happened = [&] { return std::min({met, by_me, by_child}); };
+
+	for (int i = 0; goes_on(i, happened(), *child) && !HasFailure(); i++) {
+		int turns = child->turns();
+
+		ASSERT_ERRNO(0, map(mine, *layout));
+		met += child->turns() != turns;
+		make_way(i);
+
+		auto unmapped = env().container().unmap_dma(mine, size);
+
+		ASSERT_OK(unmapped);
+		EXPECT_TRUE(!*unmapped || *unmapped == size) << *unmapped;
+		EXPECT_EQ("", locks(before->locked));
+		(*unmapped ? by_me : by_child)++;
 	}
-	ASSERT_LT(0, child);
-	for (int i = 0; i < MANY_ROUNDS && !HasFailure(); i++) {
-		EXPECT_ERRNO(0, map(mine, *layout));
-		EXPECT_TRUE(unmap_dma(mine, size));
-	}
-
-	int status = -1;
-
-	ASSERT_EQ(child, waitpid(child, &status, 0));
-	EXPECT_TRUE(WIFEXITED(status));
-	EXPECT_ERRNO(0, WEXITSTATUS(status));
+	EXPECT_EQ("", child->stop());
+	EXPECT_LT(0, met) << NEVER_MET;
+	EXPECT_LT(0, by_me) << "every mapping was unmapped by the child";
+	EXPECT_LT(0, by_child) << "no mapping was unmapped by the child";
+	EXPECT_TRUE(unmap_dma(childs, size));
 	EXPECT_TRUE(table_is_empty());
+	EXPECT_TRUE(holds(0));
 }
 
 /* Two IOMMU domains get one BAR, which is faulted in anew all the time. */
-class RaceContainers : public OwnContainerTest {};
+class RaceContainers : public OwnContainerTest {
+protected:
+	/* Maps all of @layout at @iova in @container and unmaps it. */
+	[[nodiscard]] static int map_and_unmap(const Container &container,
+					       Iova iova, const Layout &layout)
+	{
+		std::size_t size = layout.size();
+
+		if (int error = container.map_dma(iova, layout.start(), size,
+						  DMA_RW))
+			return error;
+
+		auto unmapped = container.unmap_dma(iova, size);
+
+		if (!unmapped)
+			return unmapped.error().code;
+		return *unmapped == size ? 0 : EIO;
+	}
+};
 
 TEST_F(RaceContainers, map_one_bar)
 {
 	ASSERT_ERRNO(0, join());
 
 	auto layout = Layout::create({bar_part(0, BAR)});
-	FirstError failed;
+	int met = 0, fewer_faults = 0, some_faults = 0;
 
 	ASSERT_OK(layout);
 
 	Iova iova = take_iova(BAR, bar().phys);
 	std::array run{Extent{iova, bar().phys, BAR}};
-	std::jthread other([&](const std::stop_token &stop) {
-		while (!stop.stop_requested()) {
-			failed.keep(env().container().map_dma(
-				iova, layout->start(), BAR, DMA_RW));
+	long faults_alone = page_faults();
 
-			auto unmapped =
-				env().container().unmap_dma(iova, BAR);
+	ASSERT_ERRNO(0, map_and_unmap(*container_, iova, *layout));
+	faults_alone = page_faults() - faults_alone;
 
-			failed.keep(unmapped && *unmapped == BAR ? 0 : EIO);
-		}
+	Opponent other([&] {
+		return map_and_unmap(env().container(), iova, *layout);
 	});
 
-	for (int i = 0; i < ROUNDS && !HasFailure(); i++) {
+	for (int i = 0; goes_on(i, met, other) && !HasFailure(); i++) {
 		ASSERT_ERRNO(0, layout->place(0, bar_part(0, BAR)));
+
+		int turns = other.turns();
+		long before = page_faults();
+
 		ASSERT_ERRNO(0, container_->map_dma(iova, layout->start(), BAR,
 						    DMA_RW));
+
+		long faults = page_faults() - before;
+
+		fewer_faults += faults < faults_alone;
+		some_faults += faults > 0;
+		met += other.turns() != turns;
 		EXPECT_TRUE(spare_has_runs(run));
 		EXPECT_TRUE(unmap(iova, BAR));
 		EXPECT_TRUE(spare_has_nothing());
 	}
-	other.request_stop();
-	other.join();
-	EXPECT_ERRNO(0, failed.get());
+	EXPECT_ERRNO(0, other.stop());
+	EXPECT_LT(0, met) << NEVER_MET;
+	EXPECT_LT(0, some_faults) << "the BAR was never faulted in anew";
+	EXPECT_LT(0, fewer_faults) << "the other took none of the page faults";
 }
 
 /*
@@ -538,7 +860,7 @@ TEST_F(RaceContainers, group_comes_and_goes)
 
 	auto bar_only = Layout::create({bar_part(0, BAR)});
 	auto mixed = mixed_layout();
-	FirstError failed;
+	int with = 0, without = 0; /* joins that found the mix mapped or not */
 
 	ASSERT_OK(bar_only);
 	ASSERT_OK(mixed);
@@ -549,30 +871,36 @@ TEST_F(RaceContainers, group_comes_and_goes)
 
 	auto runs = bar_only->runs(*stays);
 	Iova iova = take_iova(mixed->size(), mixed->phys_of_start());
-	std::jthread other([&](const std::stop_token &stop) {
-		while (!stop.stop_requested()) {
-			failed.keep(container_->map_dma(iova, mixed->start(),
-							mixed->size(), DMA_RW));
-
-			auto unmapped =
-				container_->unmap_dma(iova, mixed->size());
-
-			failed.keep(unmapped && *unmapped == mixed->size()
-					    ? 0
-					    : EIO);
-		}
-	});
 
 	ASSERT_OK(runs);
-	for (int i = 0; i < ROUNDS / 4 && !HasFailure(); i++) {
-		ASSERT_ERRNO(0, group_->set_container(*container_));
+
+	Opponent other([&] {
+		return map_and_unmap(*container_, iova, *mixed);
+	});
+
+	auto happened = [&] {
+		return env().trace() ? std::min(with, without) : other.turns();
+	};
+
+	for (int i = 0; goes_on(SLOW * i, SLOW * happened(), other) &&
+			!HasFailure(); i++) {
+		ASSERT_ERRNO(0, join());
+
+		bool both = std::ranges::any_of(calls(), [&](const Extent &e) {
+			return e.iova == iova;
+		});
+
+		(both ? with : without)++;
 		std::this_thread::yield();
 		ASSERT_ERRNO(0, leave());
 		EXPECT_TRUE(spare_has_nothing());
 	}
-	other.request_stop();
-	other.join();
-	EXPECT_ERRNO(0, failed.get());
+	EXPECT_ERRNO(0, other.stop());
+	EXPECT_LT(0, other.turns());
+	if (env().trace()) {
+		EXPECT_LT(0, with) << "the mix was never there to be mapped";
+		EXPECT_LT(0, without) << "the mix was always there";
+	}
 	EXPECT_TRUE(holds(0));
 	ASSERT_ERRNO(0, group_->set_container(*container_));
 	EXPECT_TRUE(spare_has_runs(*runs));

@@ -8,11 +8,20 @@
 #define PFNMAP_RESULT_H
 
 #include <cstring>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
 
 namespace pfnmap {
+
+/* "EFAULT" for EFAULT, "success" for 0. */
+inline std::string errno_name(int error)
+{
+	const char *name = error ? strerrorname_np(error) : "success";
+
+	return name ? name : std::to_string(error);
+}
 
 /* @code is a positive errno, @what names the call or file that gave it. */
 struct Error {
@@ -46,6 +55,14 @@ public:
 private:
 	std::variant<T, Error> state_;
 };
+
+/* The error of a call named @what that gave @code; nothing if that is 0. */
+inline std::optional<Error> error_of(const char *what, int code)
+{
+	if (!code)
+		return {};
+	return Error{code, what};
+}
 
 } // namespace pfnmap
 

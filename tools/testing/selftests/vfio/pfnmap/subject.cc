@@ -42,32 +42,36 @@ std::size_t fewest_faults(Vaddr start, Phys phys, std::size_t size)
 
 } // namespace
 
-bool Subject::map_all(const Container &container) const
+std::optional<Error> Subject::map_all(const Container &container) const
 {
 	for (const Range &range : ranges()) {
 		const Layout &layout = range.layout;
+		int error = container.map_dma(range.iova, layout.start(),
+					      layout.size(), DMA_RW);
 
-		if (!container.map_dma(range.iova, layout.start(),
-				       layout.size(), DMA_RW))
+		if (!error)
 			continue;
-		/* To unmap what is not mapped does no harm. */
-		unmap_all(container);
-		return false;
+		/* Of those that are not mapped it says so, which is no news. */
+		static_cast<void>(unmap_all(container));
+		return Error{error, "VFIO_IOMMU_MAP_DMA"};
 	}
-	return true;
+	return {};
 }
 
-bool Subject::unmap_all(const Container &container) const
+std::optional<Error> Subject::unmap_all(const Container &container) const
 {
-	bool ok = true;
+	std::optional<Error> first;
 
+	/* One that fails leaves the others no reason to stay. */
 	for (const Range &range : ranges()) {
 		std::size_t size = range.layout.size();
-		auto unmapped = container.unmap_dma(range.iova, size);
+		auto error = unless_all(container.unmap_dma(range.iova, size),
+					size);
 
-		ok = ok && unmapped && *unmapped == size;
+		if (!first)
+			first = std::move(error);
 	}
-	return ok;
+	return first;
 }
 
 bool Subject::be_made(benchmark::State &state)
@@ -80,7 +84,7 @@ bool Subject::be_made(benchmark::State &state)
 	auto memory = make_();
 
 	if (!memory) {
-		state.SkipWithError(memory.error().message().c_str());
+		end_row(state, memory.error());
 		return false;
 	}
 	memory_.emplace(std::move(*memory));
@@ -90,8 +94,9 @@ bool Subject::be_made(benchmark::State &state)
 
 void Subject::drop()
 {
+	/* If this fails, so does the next map: its IOVAs are the same. */
 	if (mapped_)
-		unmap_all(container());
+		static_cast<void>(unmap_all(container()));
 	mapped_ = present_ = false;
 	memory_.reset();
 	if (current_ == this)
@@ -102,10 +107,11 @@ bool Subject::be_mapped(benchmark::State &state)
 {
 	if (!be_made(state))
 		return false;
-	if (!mapped_ && !map_all(container())) {
-		state.SkipWithError("VFIO_IOMMU_MAP_DMA failed");
-		return false;
-	}
+	if (!mapped_)
+		if (auto error = map_all(container())) {
+			end_row(state, *error);
+			return false;
+		}
 	mapped_ = present_ = true;
 	return true;
 }
@@ -114,10 +120,11 @@ bool Subject::be_unmapped(benchmark::State &state)
 {
 	if (!be_made(state))
 		return false;
-	if (mapped_ && !unmap_all(container())) {
-		state.SkipWithError("VFIO_IOMMU_UNMAP_DMA failed");
-		return false;
-	}
+	if (mapped_)
+		if (auto error = unmap_all(container())) {
+			end_row(state, *error);
+			return false;
+		}
 	mapped_ = false;
 	return true;
 }
@@ -129,7 +136,7 @@ bool Subject::map_timed(benchmark::State &state)
 	});
 
 	if (!seconds) {
-		state.SkipWithError("VFIO_IOMMU_MAP_DMA failed");
+		end_row(state, seconds.error());
 		return false;
 	}
 	mapped_ = present_ = true;
@@ -149,7 +156,7 @@ void Subject::report_leaves(benchmark::State &state) const
 	auto leaves = read_iommu_table(env.devices()[0].bdf);
 
 	if (!leaves)
-		return state.SkipWithError(leaves.error().message().c_str());
+		return end_row(state, leaves.error());
 	state.counters["leaves"] = static_cast<double>(leaves->size());
 }
 
@@ -222,7 +229,7 @@ void Subject::unmap(benchmark::State &state)
 		});
 
 		if (!seconds)
-			return state.SkipWithError("VFIO_IOMMU_UNMAP_DMA failed");
+			return end_row(state, seconds.error());
 		mapped_ = false;
 		state.SetIterationTime(*seconds);
 	}
@@ -237,15 +244,18 @@ void Subject::toggle(benchmark::State &state)
 			return;
 
 		auto seconds = bench_.meter.time([this] {
+			auto error = unmap_all(container());
+
 			mapped_ = false;
-			if (!unmap_all(container()))
-				return false;
-			mapped_ = map_all(container());
-			return mapped_;
+			if (error)
+				return error;
+			error = map_all(container());
+			mapped_ = !error;
+			return error;
 		});
 
 		if (!seconds)
-			return state.SkipWithError("unmap or map failed");
+			return end_row(state, seconds.error());
 		state.SetIterationTime(*seconds);
 	}
 	report(state);
@@ -257,14 +267,14 @@ std::optional<OwnContainer> Subject::own_container(benchmark::State &state,
 	auto own = OwnContainer::create(bench_.spare, first);
 
 	if (!own) {
-		state.SkipWithError(own.error().message().c_str());
+		end_row(state, own.error());
 		return {};
 	}
 	/* Only now, as it may take a minute for nothing. */
 	if (!present_ && !be_mapped(state))
 		return {};
-	if (!map_all(own->container())) {
-		state.SkipWithError("VFIO_IOMMU_MAP_DMA failed");
+	if (auto error = map_all(own->container())) {
+		end_row(state, *error);
 		return {};
 	}
 	return std::move(*own);
@@ -280,11 +290,12 @@ void Subject::close(benchmark::State &state)
 			return;
 
 		auto seconds = bench_.meter.time([&own] {
-			return !own->leave();
+			return error_of("VFIO_GROUP_UNSET_CONTAINER",
+					own->leave());
 		});
 
 		if (!seconds)
-			return state.SkipWithError("VFIO_GROUP_UNSET_CONTAINER failed");
+			return end_row(state, seconds.error());
 		state.SetIterationTime(*seconds);
 	}
 	report(state);
@@ -300,11 +311,12 @@ void Subject::replay(benchmark::State &state)
 			return;
 
 		auto seconds = bench_.meter.time([&own] {
-			return !own->join();
+			return error_of("VFIO_GROUP_SET_CONTAINER",
+					own->join());
 		});
 
 		if (!seconds)
-			return state.SkipWithError("VFIO_GROUP_SET_CONTAINER failed");
+			return end_row(state, seconds.error());
 		state.SetIterationTime(*seconds);
 	}
 	report(state);

@@ -70,14 +70,16 @@ public:
 	void replay(benchmark::State &state);
 
 private:
-	/* One ioctl a range. False when one fails; then nothing is mapped. */
-	bool map_all(const Container &container) const;
-	bool unmap_all(const Container &container) const;
+	/* One ioctl a range. When one fails, nothing is mapped. */
+	[[nodiscard]] std::optional<Error>
+	map_all(const Container &container) const;
+	[[nodiscard]] std::optional<Error>
+	unmap_all(const Container &container) const;
 
-	/* None of this is timed. What fails stops the row and is false. */
-	bool be_made(benchmark::State &state);
-	bool be_mapped(benchmark::State &state);
-	bool be_unmapped(benchmark::State &state);
+	/* None of this is timed. Whatever fails ends the row and is false. */
+	[[nodiscard]] bool be_made(benchmark::State &state);
+	[[nodiscard]] bool be_mapped(benchmark::State &state);
+	[[nodiscard]] bool be_unmapped(benchmark::State &state);
 	void drop();
 
 	/* A container that has it all mapped, without faults left. */
@@ -85,7 +87,7 @@ private:
 						  OwnContainer::First first);
 
 	/* The timed part of both kinds of map rows. */
-	bool map_timed(benchmark::State &state);
+	[[nodiscard]] bool map_timed(benchmark::State &state);
 
 	/* The end of a row: what it was about and what was counted. */
 	void report(benchmark::State &state) const;

@@ -10,17 +10,15 @@
  * 4 if the IOMMU does not show its tables.
  */
 #include <cerrno>
-#include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
 #include <span>
-#include <sstream>
 #include <string>
 #include <vector>
 
-#include "fd.h"
 #include "iommu_table.h"
 #include "ktap.h"
+#include "procfs.h"
 
 namespace {
 
@@ -33,26 +31,17 @@ using pfnmap::Result;
 /* 4 KiB, 2 MiB and 1 GiB, the leaves of VT-d. */
 constexpr std::uint64_t LEAVES = pfnmap::SZ_4K | pfnmap::SZ_2M | pfnmap::SZ_1G;
 
-/* Where the BAR of @size bytes is, from lines "first last flags" in sysfs. */
+/* Where the BAR of @size bytes is. */
 Result<Phys> find_bar(const std::string &bdf, std::uint64_t size)
 {
-	std::string path = "/sys/bus/pci/devices/" + bdf + "/resource";
-	auto text = pfnmap::read_file(path);
+	auto ranges = pfnmap::pci_resources(bdf);
 
-	if (!text)
-		return text.error();
-
-	std::istringstream lines(*text);
-
-	for (std::string line; std::getline(lines, line);) {
-		std::uint64_t first, last;
-
-		if (std::sscanf(line.c_str(), "%" SCNx64 " %" SCNx64, &first,
-				&last) == 2 &&
-		    first && last - first + 1 == size)
-			return Phys{first};
-	}
-	return Error{ENXIO, "a BAR of that size in " + path};
+	if (!ranges)
+		return ranges.error();
+	for (const auto &[first, last] : *ranges)
+		if (first.value && last - first + 1 == size)
+			return first;
+	return Error{ENXIO, bdf + ": a BAR of that size"};
 }
 
 /* What is wrong, in words; empty if nothing is. */

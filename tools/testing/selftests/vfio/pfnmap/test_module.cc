@@ -63,4 +63,23 @@ int ModuleDevice::unpin(Iova iova) const
 	return ioctl(fd(), PFNMAP_TEST_UNPIN, iova.value) ? errno : 0;
 }
 
+int ModuleDevice::set_on_fault(unsigned long what) const
+{
+	return ioctl(fd(), PFNMAP_TEST_ON_FAULT, what) ? errno : 0;
+}
+
+int ModuleDevice::wait_for_fault() const
+{
+	return ioctl(fd(), PFNMAP_TEST_WAIT) ? errno : 0;
+}
+
+Result<std::uint64_t> ModuleDevice::entered() const
+{
+	std::uint64_t count;
+
+	if (ioctl(fd(), PFNMAP_TEST_ENTERED, &count))
+		return Error{errno, "PFNMAP_TEST_ENTERED"};
+	return count;
+}
+
 } // namespace pfnmap

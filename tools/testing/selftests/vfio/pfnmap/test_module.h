@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The device of the module in test_modules/: one without an IOMMU that maps
- * RAM as VM_PFNMAP, flips PG_reserved of its pages and pins what a container
- * has mapped, as a driver of mediated devices does.
+ * RAM as VM_PFNMAP, flips PG_reserved of its pages, lets others change a mapping
+ * while it handles a fault, and pins what a container has mapped, as a driver of
+ * mediated devices does.
  */
 #ifndef PFNMAP_TEST_MODULE_H
 #define PFNMAP_TEST_MODULE_H
@@ -27,20 +28,32 @@ public:
 	/* To be mapped, see test_device.h. */
 	int fd() const { return device_.fd(); }
 	/* Where the file's byte @offset is. */
-	Phys phys(std::uint64_t offset) const { return phys_ + offset; }
+	Phys phys(std::uint64_t offset) const
+	{
+		return phys_ + (offset < PFNMAP_TEST_FAULTS
+					? offset
+					: offset - PFNMAP_TEST_FAULTS);
+	}
 
 	/* The page at @offset of the file gets PG_reserved or loses it. */
-	int set_reserved(std::uint64_t offset, bool on) const;
+	[[nodiscard]] int set_reserved(std::uint64_t offset, bool on) const;
 	/* The same for all of the VM_PFNMAP part. */
-	int set_raw_reserved(bool on) const;
+	[[nodiscard]] int set_raw_reserved(bool on) const;
 
 	/* The references to all its pages, those of pins included. */
 	Result<std::uint64_t> references() const;
 
 	/* vfio_pin_pages() of one page: 0 or errno. */
-	int pin(Iova iova) const;
+	[[nodiscard]] int pin(Iova iova) const;
 	/* ENOENT if it is not pinned (any more). */
-	int unpin(Iova iova) const;
+	[[nodiscard]] int unpin(Iova iova) const;
+
+	/* What the faults at PFNMAP_TEST_FAULTS do, see test_device.h. */
+	[[nodiscard]] int set_on_fault(unsigned long what) const;
+	/* Waits for the first of them. 0 or errno. */
+	[[nodiscard]] int wait_for_fault() const;
+	/* How many pages they have entered. */
+	Result<std::uint64_t> entered() const;
 
 private:
 	ModuleDevice(Device device, Phys phys)

@@ -30,11 +30,12 @@ public:
 	~IommuTrace();
 
 	/* Forgets all events and records those of the calling thread. */
-	int start() const;
+	[[nodiscard]] int start() const;
 
 	/*
 	 * Stops recording: the calls since start(), in their order. EOVERFLOW
-	 * if the ring buffer did not hold all of them.
+	 * if the ring buffer did not hold all of them, EBADMSG if the trace
+	 * makes no sense or is not whole.
 	 */
 	Result<std::vector<Extent>> stop() const;
 

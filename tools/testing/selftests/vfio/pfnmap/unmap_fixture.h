@@ -28,15 +28,15 @@ protected:
 	 * As at the start of the test, but for @ram bytes mapped since then and
 	 * @pins of pages that are accounted for already.
 	 */
-	testing::AssertionResult holds(std::size_t ram,
-				       std::size_t pins = 0) const;
+	[[nodiscard]] testing::AssertionResult
+	holds(std::size_t ram, std::size_t pins = 0) const;
 
 	/*
 	 * Success is a @call that looked up no more addresses than it takes to
 	 * find the pages of @ram bytes, none for a BAR; or a kernel that does
 	 * not tell.
 	 */
-	static testing::AssertionResult
+	[[nodiscard]] static testing::AssertionResult
 	looks_up(std::size_t ram, const std::function<void()> &call);
 
 	/* The failure's message has a whole @call in it if a macro does it. */
@@ -76,8 +76,8 @@ protected:
 	static Result<Group> open_spare();
 
 	/* Puts the group in and, if it is the first, chooses the IOMMU. */
-	int join(unsigned long type = VFIO_TYPE1v2_IOMMU);
-	int leave() { return group_->unset_container(); }
+	[[nodiscard]] int join(unsigned long type = VFIO_TYPE1v2_IOMMU);
+	[[nodiscard]] int leave() { return group_->unset_container(); }
 
 	/* Opens the container and the group if they are not, and joins. */
 	void open_and_join();
@@ -85,19 +85,23 @@ protected:
 	/* Puts an emulated device in, which has to be the first. */
 	void join_emulated();
 	void join_emulated(Group group);
-	int leave_emulated() { return emulated_group_->unset_container(); }
+	[[nodiscard]] int leave_emulated()
+	{
+		return emulated_group_->unset_container();
+	}
 
 	/* Maps all of @layout at an IOVA of its own. */
 	Result<Iova> map(const Layout &layout);
 
 	/* Success is an UNMAP_DMA that unmapped @size bytes. */
-	testing::AssertionResult unmap(Iova iova, std::size_t size) const;
+	[[nodiscard]] testing::AssertionResult unmap(Iova iova,
+						     std::size_t size) const;
 
 	/* The oracle for the spare device. */
-	static testing::AssertionResult
+	[[nodiscard]] static testing::AssertionResult
 	spare_has_runs(std::span<const Extent> runs);
 	/* Having no tables at all will do as well. */
-	static testing::AssertionResult spare_has_nothing();
+	[[nodiscard]] static testing::AssertionResult spare_has_nothing();
 
 	/* In this order: a device is removed after its group is closed. */
 	std::optional<Container> container_;

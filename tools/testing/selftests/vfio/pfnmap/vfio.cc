@@ -214,6 +214,17 @@ Container::unmap_dma(Iova iova, std::size_t size,
 	return std::size_t{head_of<vfio_iommu_type1_dma_unmap>(raw).size};
 }
 
+std::optional<Error> unless_all(const Result<std::size_t> &unmapped,
+				std::size_t size)
+{
+	if (!unmapped)
+		return unmapped.error();
+	if (*unmapped == size)
+		return {};
+	return Error{EIO, "unmapped " + std::to_string(*unmapped) +
+			  " bytes of " + std::to_string(size)};
+}
+
 int Container::track_dirty_pages(bool on) const
 {
 	vfio_iommu_type1_dirty_bitmap argument{};

@@ -8,6 +8,7 @@
 #define PFNMAP_VFIO_H
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -41,7 +42,7 @@ public:
 	/* VFIO_CHECK_EXTENSION: 0 if @extension is not there. */
 	Result<int> check_extension(unsigned long extension) const;
 	/* VFIO_SET_IOMMU: needs a group in the container. */
-	int set_iommu(unsigned long type) const;
+	[[nodiscard]] int set_iommu(unsigned long type) const;
 	/* VFIO_IOMMU_GET_INFO */
 	Result<IommuInfo> get_info() const;
 
@@ -49,9 +50,9 @@ public:
 	 * VFIO_IOMMU_MAP_DMA. @flags are VFIO_DMA_MAP_FLAG_*, seen from the
 	 * device. The second form passes on whatever the caller made up.
 	 */
-	int map_dma(Iova iova, Vaddr vaddr, std::size_t size,
-		    std::uint32_t flags) const;
-	int map_dma(const vfio_iommu_type1_dma_map &map) const;
+	[[nodiscard]] int map_dma(Iova iova, Vaddr vaddr, std::size_t size,
+				  std::uint32_t flags) const;
+	[[nodiscard]] int map_dma(const vfio_iommu_type1_dma_map &map) const;
 
 	/*
 	 * VFIO_IOMMU_UNMAP_DMA: the bytes it unmapped. Every mapping must lie
@@ -68,7 +69,7 @@ public:
 				      std::span<std::uint64_t> bitmap) const;
 
 	/* VFIO_IOMMU_DIRTY_PAGES: _FLAG_START or, with false, _FLAG_STOP. */
-	int track_dirty_pages(bool on) const;
+	[[nodiscard]] int track_dirty_pages(bool on) const;
 
 	int fd() const { return fd_.get(); }
 
@@ -77,6 +78,10 @@ private:
 
 	UniqueFd fd_;
 };
+
+/* What is wrong if @unmapped, an UNMAP's answer, is not @size bytes. */
+std::optional<Error> unless_all(const Result<std::size_t> &unmapped,
+				std::size_t size);
 
 /* One of a device's regions; in vfio-pci, regions 0 to 5 are the BARs. */
 struct Region {
@@ -105,7 +110,8 @@ public:
 
 	/* The 16-bit register @reg bytes into PCI configuration space. */
 	Result<std::uint16_t> read_config(std::uint64_t reg) const;
-	int write_config(std::uint64_t reg, std::uint16_t value) const;
+	[[nodiscard]] int write_config(std::uint64_t reg,
+				       std::uint16_t value) const;
 
 	int fd() const { return fd_.get(); }
 
@@ -123,9 +129,9 @@ public:
 	/* VFIO_GROUP_GET_STATUS: VFIO_GROUP_FLAGS_*. */
 	Result<std::uint32_t> get_status() const;
 	/* VFIO_GROUP_SET_CONTAINER */
-	int set_container(const Container &container) const;
+	[[nodiscard]] int set_container(const Container &container) const;
 	/* VFIO_GROUP_UNSET_CONTAINER: EBUSY while one of its devices is open. */
-	int unset_container() const;
+	[[nodiscard]] int unset_container() const;
 	/* VFIO_GROUP_GET_DEVICE_FD: @name is the device's PCI address. */
 	Result<Device> get_device_fd(const std::string &name) const;
 

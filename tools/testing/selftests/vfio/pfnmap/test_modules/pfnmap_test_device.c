@@ -2,14 +2,20 @@
 /*
  * A VFIO device without hardware that does to pages and mappings what no real
  * one can be asked for: it maps RAM as VM_PFNMAP, flips PG_reserved of pages
- * that are mapped for DMA, and pins single pages of a container as a driver of
- * mediated devices does. For tests on kernels that are thrown away; what user
- * space does with it can harm the whole system.
+ * that are mapped for DMA, lets others change a mapping while a fault is handled,
+ * and pins single pages of a container as a driver of mediated devices does. For
+ * tests on kernels that are thrown away; what user space does with it can harm the
+ * whole system.
  */
+#include <linux/atomic.h>
+#include <linux/completion.h>
+#include <linux/delay.h>
 #include <linux/iommu.h>
 #include <linux/mm.h>
+#include <linux/mman.h>
 #include <linux/module.h>
 #include <linux/platform_device.h>
+#include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 #include <linux/vfio.h>
 #include <linux/xarray.h>
@@ -19,12 +25,19 @@
 #define NR_PAGES	(2 * PFNMAP_TEST_SIZE / PAGE_SIZE)
 #define ORDER		ilog2(NR_PAGES)
 
+/* Nothing takes as long as this unless a test went wrong. */
+#define PATIENCE_MS	30000
+
 struct test_device {
 	struct vfio_device vdev;
 	/* Physically contiguous, each with a reference of its own. */
 	struct page *pages;
 	/* PFNs of IOVAs that are pinned. */
 	struct xarray pinned;
+	/* PFNMAP_TEST_ON_FAULT's argument, and what came of it. */
+	atomic_t on_fault;
+	atomic64_t entered;
+	struct completion fault;
 };
 
 static struct test_device *to_test_device(struct vfio_device *vdev)
@@ -37,6 +50,7 @@ static int test_init(struct vfio_device *vdev)
 	struct test_device *test = to_test_device(vdev);
 
 	xa_init(&test->pinned);
+	init_completion(&test->fault);
 	test->pages = alloc_pages(GFP_KERNEL | __GFP_ZERO, ORDER);
 	if (!test->pages)
 		return -ENOMEM;
@@ -122,6 +136,24 @@ static int test_count(struct test_device *test, u64 __user *arg)
 	return put_user(count, arg);
 }
 
+static int test_on_fault(struct test_device *test, unsigned long arg)
+{
+	if (arg > PFNMAP_TEST_KILLED)
+		return -EINVAL;
+	reinit_completion(&test->fault);
+	atomic64_set(&test->entered, 0);
+	atomic_set(&test->on_fault, arg);
+	return 0;
+}
+
+static int test_wait(struct test_device *test)
+{
+	long left = wait_for_completion_interruptible_timeout(
+		&test->fault, msecs_to_jiffies(PATIENCE_MS));
+
+	return left > 0 ? 0 : left ? left : -ETIME;
+}
+
 static long test_ioctl(struct vfio_device *vdev, unsigned int cmd,
 		       unsigned long arg)
 {
@@ -140,9 +172,99 @@ static long test_ioctl(struct vfio_device *vdev, unsigned int cmd,
 		return test_pin(vdev, arg);
 	case PFNMAP_TEST_UNPIN:
 		return test_unpin(vdev, arg);
+	case PFNMAP_TEST_ON_FAULT:
+		return test_on_fault(test, arg);
+	case PFNMAP_TEST_WAIT:
+		return test_wait(test);
+	case PFNMAP_TEST_ENTERED:
+		return put_user(atomic64_read(&test->entered), (u64 __user *)arg);
 	default:
 		return -ENOTTY;
 	}
+}
+
+/* As a handler that has to wait does: the vma is not its own meanwhile. */
+static vm_fault_t test_replace(struct vm_fault *vmf)
+{
+	unsigned long start = vmf->vma->vm_start;
+	unsigned long size = vmf->vma->vm_end - start;
+	struct mm_struct *mm = vmf->vma->vm_mm;
+
+	if (mm != current->mm || (vmf->flags & FAULT_FLAG_VMA_LOCK) ||
+	    !fault_flag_allow_retry_first(vmf->flags))
+		return VM_FAULT_SIGBUS;
+
+	mmap_read_unlock(mm);
+	WARN_ON(vm_mmap(NULL, start, size, PROT_READ | PROT_WRITE,
+			MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, 0) != start);
+	return VM_FAULT_RETRY;
+}
+
+static void test_contend(struct mm_struct *mm)
+{
+	int ms;
+
+	for (ms = 0; ms < PATIENCE_MS && !mmap_lock_is_contended(mm); ms++)
+		msleep(1);
+	/* Who has waited for 4 ms cannot be overtaken by readers any more. */
+	msleep(10);
+}
+
+static vm_fault_t test_enter(struct vm_area_struct *vma, unsigned long addr)
+{
+	struct test_device *test = vma->vm_private_data;
+	unsigned long page = vma->vm_pgoff - PFNMAP_TEST_FAULTS / PAGE_SIZE +
+			     ((addr - vma->vm_start) >> PAGE_SHIFT);
+
+	atomic64_inc(&test->entered);
+	return vmf_insert_pfn(vma, addr, page_to_pfn(test->pages + page));
+}
+
+static vm_fault_t test_killed(struct vm_area_struct *vma)
+{
+	vm_fault_t ret = VM_FAULT_NOPAGE;
+	unsigned long addr;
+	int ms;
+
+	for (ms = 0; ms < PATIENCE_MS && !fatal_signal_pending(current); ms++)
+		msleep(1);
+	for (addr = vma->vm_start;
+	     addr < vma->vm_end && ret == VM_FAULT_NOPAGE; addr += PAGE_SIZE)
+		ret = test_enter(vma, addr);
+	return ret;
+}
+
+static vm_fault_t test_fault(struct vm_fault *vmf)
+{
+	struct test_device *test = vmf->vma->vm_private_data;
+
+	complete_all(&test->fault);
+	switch (atomic_read(&test->on_fault)) {
+	case PFNMAP_TEST_REPLACE:
+		return test_replace(vmf);
+	case PFNMAP_TEST_KILLED:
+		return test_killed(vmf->vma);
+	case PFNMAP_TEST_CONTEND:
+		test_contend(vmf->vma->vm_mm);
+		break;
+	}
+	return test_enter(vmf->vma, vmf->address);
+}
+
+static const struct vm_operations_struct test_vm_ops = {
+	.fault = test_fault,
+};
+
+static int test_mmap_faults(struct test_device *test, struct vm_area_struct *vma)
+{
+	unsigned long first = vma->vm_pgoff - PFNMAP_TEST_FAULTS / PAGE_SIZE;
+
+	if (vma_pages(vma) > PFNMAP_TEST_SIZE / PAGE_SIZE - first)
+		return -EINVAL;
+	vm_flags_set(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP);
+	vma->vm_private_data = test;
+	vma->vm_ops = &test_vm_ops;
+	return 0;
 }
 
 static int test_mmap(struct vfio_device *vdev, struct vm_area_struct *vma)
@@ -151,6 +273,9 @@ static int test_mmap(struct vfio_device *vdev, struct vm_area_struct *vma)
 	unsigned long i, first = vma->vm_pgoff;
 	int ret = 0;
 
+	if (first >= PFNMAP_TEST_FAULTS / PAGE_SIZE &&
+	    first < (PFNMAP_TEST_FAULTS + PFNMAP_TEST_SIZE) / PAGE_SIZE)
+		return test_mmap_faults(test, vma);
 	if (first >= NR_PAGES || vma_pages(vma) > NR_PAGES - first)
 		return -EINVAL;
 	if (first < PFNMAP_TEST_PAGES / PAGE_SIZE)

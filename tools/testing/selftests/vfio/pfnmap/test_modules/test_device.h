@@ -3,7 +3,8 @@
  * What the device of pfnmap_test_device.ko can be asked for beside what every
  * VFIO device answers. Its file is mapped with mmap(2): PFNMAP_TEST_SIZE bytes
  * of RAM at PFNMAP_TEST_RAW as VM_PFNMAP, as many other ones at
- * PFNMAP_TEST_PAGES as ordinary pages.
+ * PFNMAP_TEST_PAGES as ordinary pages. PFNMAP_TEST_FAULTS has the same bytes as
+ * PFNMAP_TEST_RAW, of which each page is entered by a fault of its own.
  */
 #ifndef PFNMAP_TEST_DEVICE_H
 #define PFNMAP_TEST_DEVICE_H
@@ -15,6 +16,7 @@
 #define PFNMAP_TEST_SIZE	(16 * 4096UL)
 #define PFNMAP_TEST_RAW		0UL
 #define PFNMAP_TEST_PAGES	PFNMAP_TEST_SIZE
+#define PFNMAP_TEST_FAULTS	(2 * PFNMAP_TEST_SIZE)
 
 /* One page, @arg bytes into the file, gets PG_reserved or loses it. */
 #define PFNMAP_TEST_RESERVE	_IO('p', 0x70)
@@ -29,5 +31,24 @@
 /* vfio_pin_pages() and vfio_unpin_pages() of the page at the IOVA @arg. */
 #define PFNMAP_TEST_PIN		_IO('p', 0x73)
 #define PFNMAP_TEST_UNPIN	_IO('p', 0x74)
+
+/*
+ * The faults at PFNMAP_TEST_FAULTS enter a page. From now on they let go of
+ * mmap_lock instead, and anonymous memory takes the place of all that the vma has;
+ * or they wait first until another thread wants to change mappings, which is
+ * given the lock next; or enter all that the vma has, once the thread that has
+ * the fault was killed.
+ */
+#define PFNMAP_TEST_ON_FAULT	_IO('p', 0x76)
+#define PFNMAP_TEST_PLAIN	0
+#define PFNMAP_TEST_REPLACE	1
+#define PFNMAP_TEST_CONTEND	2
+#define PFNMAP_TEST_KILLED	3
+
+/* Waits until there was a fault since PFNMAP_TEST_ON_FAULT. */
+#define PFNMAP_TEST_WAIT	_IO('p', 0x77)
+
+/* How many pages were entered by faults since PFNMAP_TEST_ON_FAULT. */
+#define PFNMAP_TEST_ENTERED	_IOR('p', 0x78, __u64)
 
 #endif
