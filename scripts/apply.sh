@@ -4,9 +4,9 @@
 #
 # Leave a git tree of KERNEL (6.12-stock, 6.12-pfnmap, ...) in
 # .lab/src/KERNEL. Tag "base" is the unpatched source; on top of it a pfnmap
-# tree has one commit a patch of series/BASE and the test harness as the last.
-# Patches apply with exact context or not at all: when one does not, its name
-# and the file are printed.
+# tree has one commit a patch of series/BASE. Patches apply with exact context or
+# not at all: when one does not, its name and the file are printed. The test
+# harness is no part of it: it is built from this repository's own files.
 #
 # A tree that is up to date is left alone. One with work in it that is not in
 # series/ yet is never overwritten unless --force says so; --keep leaves such a
@@ -18,19 +18,12 @@ source "$LAB_TOP/scripts/lib/common.sh"
 source "$LAB_TOP/scripts/lib/tree.sh"
 
 kernel='' force='' keep=''
-while (($#)); do
-	case $1 in
-	-h | --help) show_help ;;
-	-f | --force) force=yes ;;
-	-k | --keep) keep=yes ;;
-	-*) usage_error "unknown option $1" ;;
-	*) kernel=$1 ;;
-	esac
-	shift
-done
-[[ -n $kernel ]] || usage_error "which kernel?"
+args_operand kernel KERNEL
+args_flag force --force
+args_flag keep --keep
+parse_args "$@"
 parse_kernel "$kernel"
-need git=git
+need source
 
 lock_tree
 
@@ -48,29 +41,24 @@ if [[ $FLAVOUR == stock ]]; then
 	exit 0
 fi
 
-series=$(series_stamp "$BASE")
-harness=$(harness_stamp "$BASE")
-have_series=$(git -C "$SRC" config lab.series 2>/dev/null || true)
-have_harness=$(git -C "$SRC" config lab.harness 2>/dev/null || true)
-
-if [[ -z $force && $have_series == "$series" && $have_harness == "$harness" ]]; then
-	exit 0
-fi
-if [[ -d $SRC && -z $force ]] && ! tree_is_as_applied "$SRC"; then
-	if [[ -n $keep ]]; then
+if [[ -z $force ]] && git -C "$SRC" rev-parse -q --verify refs/lab/series >/dev/null 2>&1; then
+	if ! tree_is_as_applied "$SRC"; then
+		[[ -n $keep ]] ||
+			die ".lab/src/$KERNEL has commits or changes that are not in series/$BASE; './lab refresh $KERNEL' writes them there, './lab apply --force $KERNEL' throws them away"
 		say ".lab/src/$KERNEL is used as it stands, with work that is not in series/$BASE"
 		exit 0
 	fi
-	die ".lab/src/$KERNEL has commits or changes that are not in series/$BASE; './lab refresh $KERNEL' writes them there, './lab apply --force $KERNEL' throws them away"
+	[[ $(git -C "$SRC" config lab.applied || true) != "$(series_stamp "$BASE")" ]] || exit 0
 fi
-
-if [[ -z $force && $have_series == "$series" ]]; then
-	# Only the harness differs: leave the kernel's files alone, their dates
-	# decide what is built again.
-	git -C "$SRC" reset -q --hard refs/lab/series
-else
-	clone_base_tree "$BASE" "$SRC"
-	git -C "$SRC" checkout -q -B pfnmap base
-	apply_series "$BASE" "$SRC"
-fi
-commit_harness "$BASE" "$SRC"
+clone_base_tree "$BASE" "$SRC"
+tmpdir
+apply_series "$BASE" "$SRC" base
+# An apply that is stopped leaves a tree that is no one's work.
+git -C "$SRC" update-ref -d refs/lab/series
+# Files that are as they are to be keep their dates, so that nothing is built anew
+# for a message or a cover letter.
+git -C "$SRC" checkout -q -f -B pfnmap "$SERIES_END"
+git -C "$SRC" update-ref refs/lab/start "$SERIES_START"
+git -C "$SRC" update-ref refs/lab/series "$SERIES_END"
+describe_series "$BASE" "$SRC"
+git -C "$SRC" config lab.applied "$(series_stamp "$BASE")"

@@ -18,9 +18,11 @@
 #   results/size.svg, counts.svg   plots, with the data beside (.dat)
 #
 #   --quick     a few small cells, in under 3 minutes; does not write results/
-#   --readme    put the figures into README.md too
+#   --readme    put the figures into README.md and the cover letters, too, as
+#               `lab figures` does
 #   -j N        so many VMs at a time, default 2
 #   --no-build  measure the kernels that are there, as they are
+
 # shellcheck disable=SC2016 # a $ in quotes is jq's
 VERB=bench
 # shellcheck source=scripts/lib/common.sh
@@ -28,38 +30,22 @@ source "$LAB_TOP/scripts/lib/common.sh"
 # shellcheck source=scripts/lib/guest.sh
 source "$LAB_TOP/scripts/lib/guest.sh"
 
-bases=() set=full readme='' jobs=2 build=yes
-while (($#)); do
-	case $1 in
-	-h | --help) show_help ;;
-	--quick) set=quick ;;
-	--readme) readme=yes ;;
-	--no-build) build='' ;;
-	-j)
-		[[ ${2:-} =~ ^[1-9][0-9]*$ ]] || usage_error "-j needs a number"
-		jobs=$2
-		shift
-		;;
-	-*) usage_error "unknown option $1" ;;
-	*) bases+=("$1") ;;
-	esac
-	shift
-done
-if ((!${#bases[@]})); then
-	for base in "$LAB_TOP"/series/*/BASE; do
-		bases+=("$(basename "$(dirname "$base")")")
-	done
-fi
+bases=() quick='' readme='' no_build='' jobs=2
+args_operand bases '[BASE...]'
+args_flag quick --quick
+args_flag readme --readme
+args_flag no_build --no-build
+args_number jobs -j
+parse_args "$@"
+((jobs)) || usage_error "-j needs a number that is not 0"
+set=full
+[[ -z $quick ]] || set=quick
+((${#bases[@]})) || bases=("${BASES[@]}")
 [[ -z $readme || $set == full ]] || usage_error "--quick measures too little for --readme"
 for base in "${bases[@]}"; do
 	parse_kernel "$base-pfnmap"
 done
-begin='<!-- ./lab bench --readme -->' end='<!-- end -->'
-if [[ -n $readme ]]; then
-	sed -n "\|^$begin\$|,\|^$end\$|p" "$LAB_TOP/README.md" | grep -qxF -e "$end" ||
-		die "README.md has no line '$begin' with '$end' below it"
-fi
-need jq=jq gnuplot=gnuplot-nox
+need source kernel harness vm table plot
 tmpdir
 
 out=$LAB_DIR/bench
@@ -80,7 +66,7 @@ find_kernels() {
 	for base in "${bases[@]}"; do
 		for flavour in stock pfnmap; do
 			status=0
-			if [[ -n $build ]]; then
+			if [[ -z $no_build ]]; then
 				bash "$LAB_TOP/scripts/build.sh" "$base-$flavour" || status=$?
 			elif [[ ! -f $LAB_DIR/build/$base-$flavour/arch/x86/boot/bzImage ]]; then
 				say "$base-$flavour: skipped, it is not built"
@@ -242,23 +228,6 @@ plot() {
 		-e "columns=$columns; size='$size'" "$LAB_TOP/scripts/lib/bench.gnuplot"
 }
 
-# write_readme: the figures between the two markers
-write_readme() {
-	local base block=$WORK_TMP/readme
-	{
-		echo '![Instructions to map and unmap a BAR, by its size](results/size.svg)'
-		for base in "${bases[@]}"; do
-			[[ -f $WORK_TMP/$base.rows.good ]] || continue
-			echo
-			bench_jq 'summary($base; .)' -r --arg base "$base" \
-				"$WORK_TMP/$base.rows.good" | sed 's/^/    /'
-		done
-		echo
-		bench_jq 'legend, "", headline_text' -rn
-	} >"$block"
-	sed -i -e "\|^$begin\$|,\|^$end\$|{//!d}" -e "\|^$begin\$|r $block" "$LAB_TOP/README.md"
-}
-
 declare -A running=()
 files=() ended=0 failed=0 total=0
 find_kernels
@@ -279,5 +248,5 @@ for base in "${bases[@]}"; do
 	write_base "$base" "$results/$base"
 done
 plot "$results"
-[[ -z $readme ]] || write_readme
+[[ -z $readme ]] || bash "$LAB_TOP/scripts/figures.sh"
 say "written to ${results#"$LAB_TOP"/}, in $SECONDS s"

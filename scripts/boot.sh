@@ -9,11 +9,12 @@
 # (the end of its console is shown then). A warning, a lockdep report or the
 # like in the kernel's log makes a 0 of it a 1. Without CMD: a shell in the guest.
 #
-#   -m MACHINE       intel (default), intel-4k, amd or virtio: the IOMMU it has,
-#                    a line of scripts/machines
-#   --bar SIZE       size of the test device's BAR, default 128G (intel-4k: 128M);
-#                    again for each further device (TCG has 40 address bits: 512G
-#                    in all)
+#   -m, --machine MACHINE
+#                    a line of scripts/machines, which has the IOMMU and all the
+#                    devices that the tests can use; default intel
+#   --bar SIZE       in place of the machine's devices, one with a BAR of SIZE;
+#                    again for each further one (TCG has 40 address bits: 512G in
+#                    all)
 #   --edu            add a device that does DMA, QEMU's edu
 #   --shm SIZE[:FILE]  add a device whose BAR is memory, QEMU's ivshmem; its
 #                    content is FILE's if there is one, and stays there
@@ -25,7 +26,7 @@
 #                    (its timer's, for one) while another toggles memory decode
 #   --mem SIZE       guest memory, default 4G
 #   --timeout SEC    default 1800
-#   --append TEXT    more kernel parameters
+#   --append TEXT    more kernel parameters; again for more
 #   --image FILE     boot this bzImage instead of the one built for KERNEL
 #   --add FILE[:TO]  put a file of the host into the guest, at / or at TO
 #   --kvm            use /dev/kvm instead of emulation, at your own risk
@@ -36,15 +37,21 @@ VERB=boot
 source "$LAB_TOP/scripts/lib/common.sh"
 # shellcheck source=scripts/lib/guest.sh
 source "$LAB_TOP/scripts/lib/guest.sh"
+# shellcheck source=scripts/lib/machines.sh
+source "$LAB_TOP/scripts/lib/machines.sh"
 
-# find_machine NAME: its line of scripts/machines in MACHINE_{CPU,IOMMU,BAR,APPEND}
-find_machine() {
-	local name names=()
-	while read -r name MACHINE_CPU MACHINE_IOMMU MACHINE_BAR MACHINE_APPEND; do
-		[[ $name != "$1" ]] || return 0
-		names+=("$name")
-	done < <(grep -v '^#' "$LAB_TOP/scripts/machines")
-	usage_error "no machine '$1'; there are ${names[*]}"
+# add_devices LIST: those of a line of scripts/machines
+add_devices() {
+	local device devices
+	IFS=, read -ra devices <<<"$1"
+	for device in "${devices[@]}"; do
+		case $device in
+		bar=*) bars+=("${device#bar=}") ;;
+		shm=*) shm=${device#shm=} ;;
+		edu) edu=yes ;;
+		*) die "scripts/machines: what is the device '$device'?" ;;
+		esac
+	done
 }
 
 # qemu_is_at_least VERSION
@@ -54,51 +61,31 @@ qemu_is_at_least() {
 	dpkg --compare-versions "$version" ge "$1"
 }
 
-kernel='' machine=intel bars=() edu='' shm='' icount='' smp='' mem=4G timeout=1800
-append='' adds=() image='' accel=tcg mttcg='' verbose='' dry_run='' cmd=()
-while (($#)); do
-	case $1 in
-	-h | --help) show_help ;;
-	--icount) icount=yes ;;
-	--kvm) accel=kvm ;;
-	--edu) edu=yes ;;
-	--mttcg) mttcg=yes ;;
-	-v | --verbose) verbose=yes ;;
-	--dry-run) verbose=yes dry_run=yes ;;
-	-m | --machine | --bar | --shm | --smp | --mem | --timeout | --append | --add | \
-		--image)
-		(($# > 1)) || usage_error "$1 needs a value"
-		case $1 in
-		-m | --machine) machine=$2 ;;
-		--bar) bars+=("$2") ;;
-		--shm) shm=$2 ;;
-		--smp) smp=$2 ;;
-		--mem) mem=$2 ;;
-		--timeout) timeout=$2 ;;
-		--append) append=$2 ;;
-		--add) adds+=("$2") ;;
-		--image) image=$2 ;;
-		esac
-		shift
-		;;
-	--)
-		shift
-		cmd=("$@")
-		break
-		;;
-	-*) usage_error "unknown option $1" ;;
-	*)
-		[[ -z $kernel ]] || usage_error "one kernel at a time; a command goes behind --"
-		kernel=$1
-		;;
-	esac
-	shift
-done
-[[ -n $kernel ]] || usage_error "which kernel?"
+kernel='' machine=intel bars=() edu='' shm='' icount='' smp='' mttcg='' mem=4G timeout=1800
+appends=() image='' adds=() kvm='' verbose='' dry_run='' cmd=()
+args_operand kernel KERNEL
+args_value machine -m --machine
+args_list bars --bar
+args_flag edu --edu
+args_value shm --shm
+args_flag icount --icount
+args_value smp --smp
+args_flag mttcg --mttcg
+args_value mem --mem
+args_number timeout --timeout
+args_list appends --append
+args_value image --image
+args_list adds --add
+args_flag kvm --kvm
+args_flag verbose -v --verbose
+args_flag dry_run --dry-run
+args_command cmd
+parse_args "$@"
+[[ -z $dry_run ]] || verbose=yes
 parse_kernel "$kernel"
 find_machine "$machine"
-((${#bars[@]})) || bars=("$MACHINE_BAR")
-need qemu-system-x86_64=qemu-system-x86
+[[ -n ${bars[*]}$edu$shm ]] || add_devices "$MACHINE_DEVICES"
+need source kernel harness vm
 
 bzimage=${image:-$BUILD/arch/x86/boot/bzImage}
 [[ -z $image || -f $image ]] || die "--image: no file $image"
@@ -128,7 +115,7 @@ make_overlay() {
 
 qemu=(qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot
 	-M "q35,kernel-irqchip=split" -m "$mem" -device "$MACHINE_IOMMU")
-if [[ $accel == kvm ]]; then
+if [[ -n $kvm ]]; then
 	qemu+=(-accel kvm -cpu host)
 elif [[ -n $mttcg || -n $icount ]] || qemu_is_at_least 8.1; then
 	qemu+=(-accel tcg -cpu "$MACHINE_CPU")
@@ -138,8 +125,12 @@ fi
 if [[ -n $icount ]]; then
 	qemu+=(-icount "shift=0,sleep=off")
 	# A parameter that the kernel does not know is a variable of init's.
-	append+=" PFNMAP_ICOUNT=1"
+	appends+=("PFNMAP_ICOUNT=1")
 	smp=${smp:-1}
+else
+	# The time it has is the host's: on a busy one, a guest that waits for its turn
+	# looks stuck to its own watchdogs.
+	appends+=("nowatchdog rcupdate.rcu_cpu_stall_suppress=1")
 fi
 qemu+=(-smp "${smp:-2}")
 slot=0
@@ -165,7 +156,7 @@ fi
 # A guest that has oopsed is lost. A busy host may be late with the first timer
 # ticks, which is no reason to panic.
 qemu+=(-kernel "$bzimage" -initrd "$WORK_TMP/initramfs"
-	-append "console=ttyS0 panic=-1 oops=panic no_timer_check quiet $MACHINE_APPEND $append")
+	-append "console=ttyS0 panic=-1 oops=panic no_timer_check quiet $MACHINE_APPEND ${appends[*]}")
 
 console=$LAB_LOG/console-$KERNEL-$$.log
 if ((${#cmd[@]})); then

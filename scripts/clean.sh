@@ -12,15 +12,9 @@ source "$LAB_TOP/scripts/lib/common.sh"
 source "$LAB_TOP/scripts/lib/tree.sh"
 
 all='' force=''
-while (($#)); do
-	case $1 in
-	-h | --help) show_help ;;
-	--all) all=yes ;;
-	-f | --force) force=yes ;;
-	*) usage_error "unknown argument $1" ;;
-	esac
-	shift
-done
+args_flag all --all
+args_flag force --force
+parse_args "$@"
 
 if [[ -n $all && -z $force ]]; then
 	for tree in "$LAB_DIR"/src/*-pfnmap; do
@@ -32,5 +26,5 @@ fi
 if [[ -n $all ]]; then
 	rm -rf "$LAB_DIR"
 else
-	rm -rf "$LAB_DIR"/{build,harness,initramfs,log,tmp}
+	rm -rf "$LAB_DIR"/{build,harness,initramfs,log,mutants/build,tmp}
 fi

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# lab clients [BASE] - measure unmodified QEMUs as VFIO clients
+# lab clients [BASE...] - measure unmodified QEMUs as VFIO clients
 #
 # Run QEMU inside the VM with a vfio-pci device and no other VFIO option, on the
-# stock and on the patched kernel of BASE (default: 6.12), with a BAR of 4 GiB
+# stock and on the patched kernel of BASE (default: of every base), with a BAR of 4 GiB
 # and of 128 GiB, and print what one region_add of the BAR and one reset
 # (region_del and region_add) cost. The QEMUs are this machine's own and that of
 # the next Debian release, if the machine's mirror has it. Each time the BAR is
@@ -11,7 +11,8 @@
 #
 # The times are wall-clock times of an emulated CPU, so only their ratio says
 # something. A reset's is the mean of ten, but of one where a stock kernel maps
-# 128 GiB, which takes a minute each time. Results stay in .lab/clients/.
+# 128 GiB, which takes a minute each time. All of it stays in .lab/clients/, the
+# table's figures in results/BASE/clients.json, from where `lab figures` takes them.
 VERB=clients
 # shellcheck source=scripts/lib/common.sh
 source "$LAB_TOP/scripts/lib/common.sh"
@@ -20,26 +21,23 @@ source "$LAB_TOP/scripts/lib/apt.sh"
 # shellcheck source=scripts/lib/client.sh
 source "$LAB_TOP/scripts/lib/client.sh"
 
-base=6.12
-while (($#)); do
-	case $1 in
-	-h | --help) show_help ;;
-	-*) usage_error "unknown option $1" ;;
-	*) base=$1 ;;
-	esac
-	shift
+bases=()
+args_operand bases '[BASE...]'
+parse_args "$@"
+((${#bases[@]})) || bases=("${BASES[@]}")
+for base in "${bases[@]}"; do
+	parse_kernel "$base-pfnmap"
 done
-parse_kernel "$base-pfnmap"
-need jq=jq qemu-system-x86_64=qemu-system-x86
-NEXT_RELEASE=trixie
+need source kernel harness vm table
 dir=$LAB_DIR/clients
-results=$dir/$base
-rm -rf "$results"
-mkdir -p "$results"
+NEXT_RELEASE=$(release_for clients)
 
-for kernel in "$base-stock" "$base-pfnmap"; do
-	[[ -f $LAB_DIR/build/$kernel/arch/x86/boot/bzImage ]] ||
-		bash "$LAB_TOP/scripts/build.sh" "$kernel"
+for base in "${bases[@]}"; do
+	rm -rf "${dir:?}/$base"
+	mkdir -p "$dir/$base"
+	for kernel in "$base-stock" "$base-pfnmap"; do
+		run bash "$LAB_TOP/scripts/build.sh" "$kernel"
+	done
 done
 
 # fetch_next DIRECTORY: the next release's QEMU with all it needs; 1 with the
@@ -70,13 +68,11 @@ add_client() {
 
 # measure CLIENT KERNEL BAR RESETS
 measure() {
-	local version=$1 kernel=$2 bar=$3 resets=$4 out=$results/$1-$3-$2.json
+	local version=$1 kernel=$2 bar=$3 resets=$4 out=$dir/${2%-*}/$1-$3-$2.json
 	say "QEMU $version, $kernel, $bar"
-	# In the background, so that a signal ends this script and cleanup the VM.
-	bash "$LAB_TOP/scripts/boot.sh" "$kernel" --bar "$bar" \
+	run bash "$LAB_TOP/scripts/boot.sh" "$kernel" --bar "$bar" \
 		--add "$dir/$version:/client" --add "$LAB_TOP/scripts/guest/qemu-client:/bin/" -- \
-		qemu-client /client "$resets" >"$out" &
-	wait $! || die "QEMU $version on $kernel failed: $(cat "$out")"
+		qemu-client /client "$resets" >"$out" || die "QEMU $version on $kernel failed: $(cat "$out")"
 }
 
 versions=()
@@ -86,24 +82,33 @@ if fetch_next "$WORK_TMP/next"; then
 	add_client "$WORK_TMP/next"
 fi
 
-for version in "${versions[@]}"; do
-	for bar in 4G 128G; do
-		resets=10
-		[[ $bar != 128G ]] || resets=1
-		measure "$version" "$base-stock" "$bar" "$resets"
-		measure "$version" "$base-pfnmap" "$bar" 10
-	done
-done
-
-{
+# table BASE
+table() {
+	local base=$1 version bar
 	for version in "${versions[@]}"; do
 		for bar in 4G 128G; do
 			jq -n --arg qemu "$version" --arg bar "$bar" \
-				--slurpfile stock "$results/$version-$bar-$base-stock.json" \
-				--slurpfile pfnmap "$results/$version-$bar-$base-pfnmap.json" \
-				'{$qemu, $bar, stock: $stock[0], pfnmap: $pfnmap[0]}'
+				--slurpfile stock "$dir/$base/$version-$bar-$base-stock.json" \
+				--slurpfile pfnmap "$dir/$base/$version-$bar-$base-pfnmap.json" \
+				'def summary: {add, reset: (.resets | add / length), resets: (.resets | length)};
+				{$qemu, $bar, stock: ($stock[0] | summary), pfnmap: ($pfnmap[0] | summary)}'
+		done
+	done | jq -s . >"$WORK_TMP/clients.json"
+	mkdir -p "$LAB_TOP/results/$base"
+	cp "$WORK_TMP/clients.json" "$LAB_TOP/results/$base/clients.json"
+	jq -r --arg stock "$base-stock" --arg pfnmap "$base-pfnmap" \
+		-f "$LAB_TOP/scripts/lib/clients.jq" "$WORK_TMP/clients.json"
+}
+
+for base in "${bases[@]}"; do
+	for version in "${versions[@]}"; do
+		for bar in 4G 128G; do
+			resets=10
+			[[ $bar != 128G ]] || resets=1
+			measure "$version" "$base-stock" "$bar" "$resets"
+			measure "$version" "$base-pfnmap" "$bar" 10
 		done
 	done
-} | jq -rs --arg stock "$base-stock" --arg pfnmap "$base-pfnmap" \
-	-f "$LAB_TOP/scripts/lib/clients.jq"
+	table "$base"
+done
 ((${#versions[@]} > 1)) || echo "QEMU of $NEXT_RELEASE: skipped, the reason is above"

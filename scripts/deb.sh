@@ -25,24 +25,12 @@ source "$LAB_TOP/scripts/lib/kbuild.sh"
 SUFFIX=pfnmap1
 
 base='' config=''
-while (($#)); do
-	case $1 in
-	-h | --help) show_help ;;
-	--config)
-		config=${2:?--config needs a file}
-		shift
-		;;
-	-*) usage_error "unknown option $1" ;;
-	*) base=$1 ;;
-	esac
-	shift
-done
-[[ -n $base ]] || usage_error "which base?"
+args_operand base BASE
+args_value config --config
+parse_args "$@"
 [[ -z $config || -f $config ]] || die "no file $config"
 parse_kernel "$base-pfnmap"
-need_kbuild
-need dpkg-buildpackage=dpkg-dev dh_listpackages=debhelper rsync=rsync depmod=kmod \
-	xz=xz-utils openssl=openssl /usr/include/openssl/ssl.h=libssl-dev
+need source kernel deb
 bash "$LAB_TOP/scripts/apply.sh" "$KERNEL" --keep
 
 BUILD=$LAB_DIR/build/deb-$base

@@ -15,20 +15,10 @@ source "$LAB_TOP/scripts/lib/common.sh"
 source "$LAB_TOP/scripts/lib/apt.sh"
 
 base='' version='' update=''
-while (($#)); do
-	case $1 in
-	-h | --help) show_help ;;
-	--version)
-		version=${2:?--version needs a value}
-		shift
-		;;
-	--update) update=yes ;;
-	-*) usage_error "unknown option $1" ;;
-	*) base=$1 ;;
-	esac
-	shift
-done
-[[ -n $base ]] || usage_error "which base?"
+args_operand base BASE
+args_value version --version
+args_flag update --update
+parse_args "$@"
 [[ -f $LAB_TOP/series/$base/BASE ]] || die "no series/$base/BASE"
 
 package=$(base_field "$base" Package)
@@ -48,7 +38,7 @@ if [[ -n $suite ]]; then
 elif ((EUID == 0)) && { [[ -n $update ]] ||
 	! apt-cache show "$package" >/dev/null 2>&1; }; then
 	# A machine with nothing installed has no package lists either.
-	run_logged apt-update apt-get update
+	update_lists
 fi
 if [[ -z $version ]]; then
 	version=$(apt_for "$base" apt-cache policy "$package" | sed -n 's/^  Candidate: //p')

@@ -7,9 +7,7 @@ VERB=help
 # shellcheck source=scripts/lib/common.sh
 source "$LAB_TOP/scripts/lib/common.sh"
 
-case ${1:-} in
--h | --help) show_help ;;
-esac
+parse_args "$@"
 
 echo "usage: ./lab VERB [ARGUMENT...]"
 for script in "$LAB_TOP"/scripts/*.sh; do

@@ -8,7 +8,7 @@
 # for a new one; 'git branch --edit-description' there edits the cover letter.
 #
 # The harness is no patch: edit its files in tools/testing/selftests/vfio/pfnmap
-# of this repository, 'lab apply' takes them into the tree.
+# of this repository, which is where they are built from.
 VERB=refresh
 # shellcheck source=scripts/lib/common.sh
 source "$LAB_TOP/scripts/lib/common.sh"
@@ -16,49 +16,30 @@ source "$LAB_TOP/scripts/lib/common.sh"
 source "$LAB_TOP/scripts/lib/tree.sh"
 
 kernel=''
-while (($#)); do
-	case $1 in
-	-h | --help) show_help ;;
-	-*) usage_error "unknown option $1" ;;
-	*) kernel=$1 ;;
-	esac
-	shift
-done
-[[ -n $kernel ]] || usage_error "which kernel?"
+args_operand kernel KERNEL
+parse_args "$@"
 parse_kernel "$kernel"
 [[ $FLAVOUR == pfnmap && -z $CHECKS ]] || die "only a pfnmap tree has patches"
+need source table
 [[ -d $SRC ]] || die "no tree yet; './lab apply $KERNEL' makes it"
 lock_tree
 [[ -z $(git -C "$SRC" status --porcelain) ]] ||
 	die ".lab/src/$KERNEL has uncommitted changes; commit them (git commit --fixup=...) or drop them first"
 
-# Take out the harness commit and squash fixups, so that HEAD ends the series.
-subject=$(head -n 1 "$LAB_TOP/series/harness.message")
-harness=$(git -C "$SRC" log --format='%H %s' refs/lab/start..HEAD |
-	awk -v s="$subject" 'substr($0, 42) == s { print $1; exit }')
-if [[ -n $harness && $harness == "$(git -C "$SRC" rev-parse HEAD)" ]]; then
-	git -C "$SRC" reset -q --hard HEAD~1
-	harness=''
-fi
-if [[ -n $harness ]] ||
-	git -C "$SRC" log --format=%s refs/lab/start..HEAD | grep -q '^fixup! '; then
+if git -C "$SRC" log --format=%s refs/lab/start..HEAD | grep '^fixup! ' >/dev/null; then
 	# What rebase rewrites on its way would be compiled again, mm.h and all
 	# that includes it; the files end as they were, so keep their dates.
 	tmpdir
 	git -C "$SRC" diff --name-only -z --diff-filter=d refs/lab/start HEAD |
 		tar -C "$SRC" --null -T - -cf "$WORK_TMP/dates.tar"
-	export GIT_SEQUENCE_EDITOR="sed -i -E '/^pick ${harness:0:12}/d'"
-	[[ -n $harness ]] || export GIT_SEQUENCE_EDITOR=:
-	lab_git -C "$SRC" rebase -q -i --autosquash refs/lab/start ||
+	GIT_SEQUENCE_EDITOR=: lab_git -C "$SRC" rebase -q -i --autosquash refs/lab/start ||
 		die "the fixups do not squash; resolve it in .lab/src/$KERNEL (git rebase --continue) and refresh again"
 	tar -C "$SRC" -xf "$WORK_TMP/dates.tar"
-	# But for what the harness commit has changed.
-	git -C "$SRC" reset -q --hard
 fi
 [[ -z $(git -C "$SRC" log --format=%h refs/lab/start..HEAD -- "$HARNESS") ]] ||
 	die "a commit touches $HARNESS; edit those files in this repository instead"
 
 git -C "$SRC" update-ref refs/lab/series HEAD
 export_series "$BASE" "$SRC" HEAD "$LAB_TOP/series/$BASE"
-commit_harness "$BASE" "$SRC"
+git -C "$SRC" config lab.applied "$(series_stamp "$BASE")"
 say "series/$BASE: $(series_patches "$LAB_TOP/series/$BASE" | wc -l) patches"

@@ -11,16 +11,12 @@ source "$LAB_TOP/scripts/lib/common.sh"
 source "$LAB_TOP/scripts/lib/tree.sh"
 
 base=''
-while (($#)); do
-	case $1 in
-	-h | --help) show_help ;;
-	-*) usage_error "unknown option $1" ;;
-	*) base=$1 ;;
-	esac
-	shift
-done
-[[ -n $base ]] || usage_error "which base?"
+args_operand base BASE
+parse_args "$@"
 parse_kernel "$base-pfnmap"
 bash "$LAB_TOP/scripts/apply.sh" "$KERNEL"
-export_series "$BASE" "$SRC" HEAD "$LAB_DIR/series/$BASE"
+need source table
+tmpdir
+last=$(harness_commit "$BASE" "$SRC" refs/lab/series)
+export_series "$BASE" "$SRC" "$last" "$LAB_DIR/series/$BASE"
 ls "$LAB_DIR/series/$BASE"/*.patch

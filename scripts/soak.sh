@@ -1,96 +1,79 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# lab soak [KERNEL] [--steps N] [--seed N] [--bar SIZE] - fuzz and race for long
+# lab soak [KERNEL...] [--steps N] [--seed N] [--rounds N] [--bar SIZE] [--dry-run] - fuzz and race for long
 #
-# Boot KERNEL (default: 6.12-pfnmap) in QEMU with two devices whose BARs are to
-# be mapped and a third that joins and leaves containers. Run pfnmap_fuzz in it
-# for N steps (default: 200000, in tests of 250; seed 1), then the tests that
-# race, again and again (--rounds N, default: 20), also with guest CPUs that run
-# at once, as far as QEMU can (see lab boot --mttcg): the way to find data races
-# with a -kcsan kernel. Then, in a guest whose clock counts instructions, see how
-# long others wait while a BAR of 512 GiB is mapped and unmapped, on intel,
-# intel-4k and amd (there 256 GiB; --bar SIZE is for all, 0: none). Prints KTAP as
-# it comes and exits with 0 if nothing failed and the kernel had nothing to
-# complain about.
+# Boot each KERNEL (default: the pfnmap kernel of every base) in QEMU and run what
+# scripts/suites has for soak: pfnmap_fuzz for N steps (default: 200000, in tests of
+# 250; seed 1), then the tests that race, again and again (--rounds N, default: 20),
+# also with guest CPUs that run at once, as far as QEMU can (see lab boot --mttcg):
+# the way to find data races with a -kcsan kernel. Then, in a guest whose clock
+# counts instructions, see how long others wait while a BAR as large as the machine
+# can have is mapped and unmapped (--bar SIZE: another size). If no KERNEL is named,
+# also all mutants and the tests of the lab that are slow. Prints KTAP as it comes and exits with 0 if nothing failed and
+# the kernel had nothing to complain about.
 #
-# What the fuzzer found ends in a sequence cut down to what is needed, and in a
+# A failure of the fuzzer ends in a sequence cut down to what is needed, and in a
 # seed: --seed N --steps 250 plays that one round again.
+#
+#   --dry-run  name the parts and do nothing
 VERB=soak
 # shellcheck source=scripts/lib/common.sh
 source "$LAB_TOP/scripts/lib/common.sh"
+# shellcheck source=scripts/lib/machines.sh
+source "$LAB_TOP/scripts/lib/machines.sh"
 
-# What a step takes in a kernel that checks itself, and some more.
-SECONDS_A_STEP=1 SECONDS_A_ROUND=600
-# 134 million page table entries, several times, on a host that is busy.
-SECONDS_OF_LATENCY=7200
+# A step in a kernel that checks itself, and some more; a round; and 134 million
+# page table entries, several times, on a host that is busy.
+SECONDS_A_STEP=1 SECONDS_A_ROUND=600 SECONDS_OF_LATENCY=7200
 
-kernel='' steps=200000 seed=1 rounds=20 bar=''
-while (($#)); do
-	case $1 in
-	-h | --help) show_help ;;
-	--steps | --seed | --rounds)
-		[[ ${2:-} =~ ^[0-9]+$ ]] || usage_error "$1 needs a number"
-		case $1 in
-		--steps) steps=$2 ;;
-		--seed) seed=$2 ;;
-		--rounds) rounds=$2 ;;
-		esac
-		shift
-		;;
-	--bar)
-		(($# > 1)) || usage_error "$1 needs a size"
-		bar=$2
-		shift
-		;;
-	-*) usage_error "unknown option $1" ;;
-	*)
-		[[ -z $kernel ]] || usage_error "one kernel at a time"
-		kernel=$1
-		;;
-	esac
-	shift
-done
-kernel=${kernel:-6.12-pfnmap}
-parse_kernel "$kernel"
+kernels=() steps=200000 seed=1 rounds=20 bar='' dry_run=''
+args_operand kernels '[KERNEL...]'
+args_number steps --steps
+args_number seed --seed
+args_number rounds --rounds
+args_value bar --bar
+args_flag dry_run --dry-run
+parse_args "$@"
+all=''
+if ((!${#kernels[@]})); then
+	kernels=("${BASES[@]/%/-pfnmap}")
+	all=yes
+fi
+[[ -n $dry_run ]] || need source kernel harness vm check test
 
-# In the guest: the second part runs whatever the first one says.
-guest_script="pfnmap_fuzz --seed=$seed --steps=$steps; code=\$?"
-((!rounds)) || guest_script+="; pfnmap_test --gtest_filter=Race*:MapRace* \
---gtest_repeat=$rounds || code=\$?"
-guest_script+="; exit \$code"
-
-# boot OPTION...: in the background, so that a signal ends this script and
-# cleanup the VM's; a failure is kept in $status
+timeout=$((600 + steps * SECONDS_A_STEP + rounds * SECONDS_A_ROUND))
+((timeout > SECONDS_OF_LATENCY)) || timeout=$SECONDS_OF_LATENCY
 status=0
-boot() {
-	bash "$LAB_TOP/scripts/boot.sh" "$KERNEL" "$@" </dev/null &
-	wait $! || status=$?
+
+# soak_part NAME KERNEL MACHINE OPTION...
+soak_part() {
+	if [[ -n $dry_run ]]; then
+		echo "$1: scripts/boot.sh $2 -m ${*:3}"
+		return 0
+	fi
+	say "$1"
+	run bash "$LAB_TOP/scripts/boot.sh" "$2" -m "$3" --timeout "$timeout" "${@:4}" ||
+		status=$?
 }
 
-say "$KERNEL: $steps steps from seed $seed on, then $rounds rounds of races"
-boot --bar 2G --bar 2G --bar 0 \
-	--timeout $((600 + steps * SECONDS_A_STEP + rounds * SECONDS_A_ROUND)) \
-	-- sh -c "$guest_script"
-
-# But for those that have QEMU change its memory map meanwhile.
-if ((rounds)); then
-	say "$KERNEL: $rounds rounds of races, all CPUs at once"
-	boot --mttcg --bar 2G --bar 2G --bar 0 --timeout $((600 + rounds * SECONDS_A_ROUND)) \
-		-- pfnmap_test --gtest_filter='Race.*-Race.reset_zaps' --gtest_repeat="$rounds"
-fi
-
-# What a kernel that checks itself takes longer for says nothing.
-if [[ -z $CHECKS && $bar != 0 ]]; then
-	for machine in intel intel-4k amd; do
-		size=512G
-		# Of 2^40 addresses, QEMU keeps the last ones from a CPU of AMD.
-		[[ $machine != amd ]] || size=256G
-		size=${bar:-$size}
-		say "$KERNEL: how long others wait for $size, on $machine"
-		boot -m "$machine" --icount --bar "$size" --bar 0 --bar 0 --mem 6G \
-			--timeout "$SECONDS_OF_LATENCY" \
-			--append rcupdate.rcu_cpu_stall_timeout=3 -- \
-			pfnmap_test --gtest_filter='Latency*'
-	done
+for kernel in "${kernels[@]}"; do
+	parse_kernel "$kernel"
+	while read -r name _ machine options; do
+		# Latency in a kernel that checks itself says nothing.
+		[[ -z $CHECKS || $name != latency-* ]] || continue
+		options=${options//@steps/$steps}
+		options=${options//@seed/$seed}
+		options=${options//@rounds/$rounds}
+		read -ra words <<<"$options"
+		soak_part "${name/-$BASE/-${KERNEL/-pfnmap/}}" "$KERNEL" "$machine" "${words[@]}"
+	done < <(MACHINE_BAR=$bar parts soak "$BASE")
+done
+if [[ -n $all && -n $dry_run ]]; then
+	echo "mutants: scripts/mutants.sh"
+	echo "lab: bats --tap --filter-tags slow tests/lab"
+elif [[ -n $all ]]; then
+	run bash "$LAB_TOP/scripts/mutants.sh" || status=$?
+	run env LAB_TEST_BASE="$DEFAULT_BASE" \
+		bats --tap --filter-tags slow "$LAB_TOP/tests/lab" || status=$?
 fi
 exit "$status"

@@ -1,157 +1,181 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# lab test [--host | --guest] - test the lab and the patched kernels
+# lab test [--host | --guest] [--dry-run] [--install-only] - test all there is
 #
-# Build the pfnmap kernel of each base, boot it and run the harness in it, on
-# each machine that scripts/machines has, and once more with a clock that counts
-# instructions for how long others wait; before that, test the lab itself and the
-# series (`lab check`) on the host. For 6.12 also with a kernel that checks itself
-# and with one out of a Debian package. The results are shown part by part (KTAP)
-# and kept in .lab/log/; the last line counts them:
+# Test the lab itself and the series (`lab check`, `lab unit`, `lab demo` on a bare
+# machine) on the host, then build the pfnmap kernel of each base and run in it, on
+# each machine of scripts/machines, what scripts/suites lists; also a few mutants
+# (`lab mutants`) and a kernel out of a Debian package. The results are shown part
+# by part (KTAP) and kept in .lab/log/test-*.ktap; the last line counts them:
 #
 #   N passed, N failed, N skipped
 #
-# --host or --guest runs only that part. Exits with 0 when nothing failed.
+# A test may be skipped for a reason that scripts/skips lists, and for no other:
+# that is a failure. Exits with 0 when nothing failed.
+#
+#   --host, --guest  only what runs on the host, only what runs in VMs
+#   -j N             so many VMs at a time, default 2
+#   --dry-run        name the parts and do nothing
+#   --install-only   see that all packages and room are there, and end
 VERB="test"
 # shellcheck source=scripts/lib/common.sh
 source "$LAB_TOP/scripts/lib/common.sh"
+# shellcheck source=scripts/lib/guest.sh
+source "$LAB_TOP/scripts/lib/guest.sh"
 # shellcheck source=scripts/lib/ktap.sh
 source "$LAB_TOP/scripts/lib/ktap.sh"
+# shellcheck source=scripts/lib/machines.sh
+source "$LAB_TOP/scripts/lib/machines.sh"
 
-host=yes guest=yes
-while (($#)); do
-	case $1 in
-	-h | --help) show_help ;;
-	--host) guest='' ;;
-	--guest) host='' ;;
-	*) usage_error "unknown argument $1" ;;
-	esac
-	shift
-done
+# Estimates, for two cores, from nothing; and what .lab/ may take in the end.
+MINUTES=80 DISK=25 MEMORY=12
+
+host='' guest='' dry_run='' install_only='' jobs=2
+args_flag host --host
+args_flag guest --guest
+args_flag dry_run --dry-run
+args_flag install_only --install-only
+args_number jobs -j
+parse_args "$@"
+((jobs)) || usage_error "-j needs a number that is not 0"
+[[ -n $host || -n $guest ]] || host=yes guest=yes
 
 passed=0 failed=0 skipped=0
 
-# start_part NAME CMD...: CMD prints KTAP, into a log of its own
+# --- parts -----------------------------------------------------------------
+
+# A part's name, and the kernel and machine that its reasons to skip belong to
+declare -A PART_OF=()
+# When it began, in seconds of the script
+declare -A BEGAN=()
+
+# start_part NAME KERNEL MACHINE COMMAND...: COMMAND prints KTAP, to a log of its
+# own; KERNEL and MACHINE are - for what runs on the host
 start_part() {
-	local name=$1 log=$LAB_LOG/test-$1.ktap
-	shift
+	local name=$1
+	PART_OF[$name]="$2 $3"
+	shift 3
+	if [[ -n $dry_run ]]; then
+		echo "$name: ${*#"$LAB_TOP"/}"
+		return 0
+	fi
+	while ((${#JOBS[@]} >= jobs)); do
+		end_part
+	done
 	say "testing: $name"
-	rm -f "$log.status"
-	{
-		status=0
-		"$@" >"$log" || status=$?
-		echo "$status" >"$log.status"
-	} &
+	BEGAN[$name]=$SECONDS
+	start_job "$name" "$LAB_LOG/test-$name.ktap" "$@"
 }
 
-# end_parts NAME...: wait for them, show their results and add those to the totals
+# end_part: wait for one, show its results and add those to the totals
+end_part() {
+	local log totals
+	wait_job
+	say "$JOB_NAME took $((SECONDS - BEGAN[$JOB_NAME])) s"
+	log=$LAB_LOG/test-$JOB_NAME.ktap
+	cat "$log"
+	read -ra totals < <(ktap_totals "$log")
+	# An exit code that speaks of failure counts even if no test does.
+	if ((JOB_STATUS != 0 && JOB_STATUS != 4 && totals[1] == 0)); then
+		say "$JOB_NAME ended with code $JOB_STATUS"
+		totals[1]=1
+	fi
+	# shellcheck disable=SC2086 # two words
+	totals[1]=$((totals[1] + $(unlisted_skips "$log" ${PART_OF[$JOB_NAME]} | tee -a /dev/stderr | wc -l)))
+	passed=$((passed + totals[0]))
+	failed=$((failed + totals[1]))
+	skipped=$((skipped + totals[2]))
+	((!totals[1])) || say "$JOB_NAME: ${totals[1]} failed; see ${log#"$LAB_TOP"/}"
+}
+
 end_parts() {
-	local name log status totals
-	wait
-	for name; do
-		log=$LAB_LOG/test-$name.ktap
-		status=$(cat "$log.status")
-		cat "$log"
-		read -ra totals < <(ktap_totals "$log")
-		# An exit code that speaks of failure counts even if no test does.
-		if ((status != 0 && status != 4 && totals[1] == 0)); then
-			say "$name ended with code $status"
-			totals[1]=1
-		fi
-		passed=$((passed + totals[0]))
-		failed=$((failed + totals[1]))
-		skipped=$((skipped + totals[2]))
-		((!totals[1])) || say "$name: ${totals[1]} failed; see ${log#"$LAB_TOP"/}"
+	while ((${#JOBS[@]})); do
+		end_part
 	done
 }
 
-run_part() {
-	start_part "$@"
-	end_parts "$1"
-}
+# --- kernels ---------------------------------------------------------------
 
-# in_guest KERNEL OPTION...
-in_guest() {
-	bash "$LAB_TOP/scripts/boot.sh" "$@"
-}
+# Those that were built, for who asks "is it here?"
+declare -A BUILT=()
 
-# others_wait KERNEL MACHINE BAR: how long, in instructions. RCU complains after
-# 3 s, which is the least it takes; of the kernels only a -debug one looks for CPUs
-# that are stuck for 2 s and for tasks that hang for 1 s.
-others_wait() {
-	local append="rcupdate.rcu_cpu_stall_timeout=3"
-	[[ $1 != *-debug ]] ||
-		append+=" sysctl.kernel.watchdog_thresh=1 sysctl.kernel.hung_task_timeout_secs=1"
-	in_guest "$1" -m "$2" --icount --bar "$3" --bar 0 --bar 0 --append "$append" -- \
-		pfnmap_test --gtest_filter='Latency*'
-}
-
-# package_boots BASE: what `lab deb` makes of this configuration is a kernel
-# that works
-package_boots() {
-	local base=$1 dir=$LAB_DIR/deb/$1/unpacked debs
-	mapfile -t debs < <(bash "$LAB_TOP/scripts/deb.sh" "$base" \
-		--config "$LAB_DIR/build/$base-pfnmap/.config")
-	rm -rf "$dir"
-	dpkg-deb -x "$(printf '%s\n' "${debs[@]}" | grep linux-image)" "$dir"
-	in_guest "$base-pfnmap" --image "$dir"/boot/vmlinuz-* --bar 2G -- \
-		pfnmap_test --gtest_filter='Map.*:Unmap.*'
-}
-
-for base in "$LAB_TOP"/series/*/BASE; do
-	base=$(basename "$(dirname "$base")")
-	kernel=$base-pfnmap
-	status=0
-	bash "$LAB_TOP/scripts/build.sh" "$kernel" || status=$?
-	if ((status == 4)); then
-		say "$base: skipped, its source package is not to be had (see above)"
+# build KERNEL: what cannot be had is told and counts as skipped
+build() {
+	local status=0 began=$SECONDS
+	if [[ -n $dry_run ]]; then
+		BUILT[$1]=yes
+		return 0
+	fi
+	run bash "$LAB_TOP/scripts/build.sh" "$1" || status=$?
+	say "building $1 took $((SECONDS - began)) s"
+	if ((!status)); then
+		BUILT[$1]=yes
+	elif ((status == 4)); then
+		say "$1: skipped, its source package is not to be had (see above)"
 		skipped=$((skipped + 1))
-		continue
-	elif ((status)); then
-		failed=$((failed + 1))
-		continue
-	fi
-	if [[ -n $host ]]; then
-		need bats=bats pgrep=procps
-		LAB_TEST_BASE=$base run_part "lab-$base" bats --tap "$LAB_TOP/tests"
-		run_part "check-$base" bash "$LAB_TOP/scripts/check.sh" "$base"
-	fi
-	[[ -n $guest ]] || continue
-	# Two devices with a BAR to map, a third to join and leave containers, and
-	# two for real DMA. Beside it, what needs a machine of its own: with PAT,
-	# x86 lets nobody map RAM through /dev/mem.
-	start_part "harness-$base" in_guest "$kernel" --bar 128G --bar 2G --bar 0 \
-		--edu --shm 16M -- pfnmap_test
-	start_part "devmem-$base" in_guest "$kernel" --bar 2G --append nopat -- \
-		pfnmap_test --gtest_filter='MapDevMem*'
-	end_parts "harness-$base" "devmem-$base"
-	# The same seed every time: what fails here fails again.
-	start_part "fuzz-$base" in_guest "$kernel" --bar 2G --bar 2G --bar 0 -- \
-		pfnmap_fuzz --seed=1 --steps=2000
-	start_part "harness-$base-intel-4k" in_guest "$kernel" -m intel-4k -- pfnmap_test
-	end_parts "fuzz-$base" "harness-$base-intel-4k"
-	start_part "harness-$base-amd" in_guest "$kernel" -m amd -- pfnmap_test
-	start_part "harness-$base-virtio" in_guest "$kernel" -m virtio -- pfnmap_test
-	end_parts "harness-$base-amd" "harness-$base-virtio"
-	# As `lab soak` does with 512 GiB, which takes it half an hour.
-	start_part "latency-$base" others_wait "$kernel" intel 32G
-	start_part "latency-$base-intel-4k" others_wait "$kernel" intel-4k 32G
-	end_parts "latency-$base" "latency-$base-intel-4k"
-	run_part "latency-$base-amd" others_wait "$kernel" amd 32G
-done
-
-# A second configuration of one base finds what the first does not show.
-if [[ -n $guest ]]; then
-	if bash "$LAB_TOP/scripts/build.sh" 6.12-pfnmap-debug; then
-		start_part harness-6.12-debug in_guest 6.12-pfnmap-debug --bar 16G --bar 2G \
-			--bar 0 --edu --shm 16M -- pfnmap_test
-		start_part deb-6.12 package_boots 6.12
-		end_parts harness-6.12-debug deb-6.12
-		run_part latency-6.12-debug others_wait 6.12-pfnmap-debug intel 2G
 	else
 		failed=$((failed + 1))
 	fi
+}
+
+# kernels: that are needed, one a line
+kernels() {
+	{
+		if [[ -n $host ]]; then
+			printf '%s-pfnmap\n' "${BASES[@]}"
+			echo "$DEFAULT_BASE-stock"
+		fi
+		[[ -z $guest ]] || parts test | cut -d' ' -f2
+	} | awk '!seen[$0]++'
+}
+
+# --- the whole -------------------------------------------------------------
+
+if [[ -z $dry_run ]]; then
+	need_room "$DISK" "$MEMORY"
+	say "up to $MINUTES minutes on two cores from nothing, and $DISK GiB of disk"
+	need source kernel harness vm table check deb selftests test bare
+fi
+[[ -z $install_only ]] || exit 0
+
+# All of it first: a build takes both cores.
+for kernel in $(kernels); do
+	build "$kernel"
+done
+for base in "${BASES[@]}"; do
+	[[ -n $dry_run || -z ${BUILT[$base-pfnmap]:-} ]] || build_initramfs "$base"
+done
+
+# A folder of tests/ is a part; base/ is one for each base. Those that are tagged as
+# slow are lab soak's.
+if [[ -n $host ]]; then
+	start_part unit - - bash "$LAB_TOP/scripts/unit.sh"
+	for folder in "$LAB_TOP"/tests/*/; do
+		folder=$(basename "$folder")
+		[[ $folder != base ]] || continue
+		start_part "$folder" - - env LAB_TEST_BASE="$DEFAULT_BASE" \
+			bats --tap --filter-tags '!slow' "$LAB_TOP/tests/$folder"
+	done
+	for base in "${BASES[@]}"; do
+		[[ -n ${BUILT[$base-pfnmap]:-} ]] || continue
+		start_part "base-$base" - - env LAB_TEST_BASE="$base" \
+			bats --tap "$LAB_TOP/tests/base"
+		start_part "check-$base" - - bash "$LAB_TOP/scripts/check.sh" "$base"
+	done
 fi
 
+if [[ -n $guest ]]; then
+	while read -r name kernel machine options; do
+		[[ -n ${BUILT[$kernel]:-} ]] || continue
+		read -ra words <<<"$options"
+		start_part "$name" "$kernel" "$machine" \
+			bash "$LAB_TOP/scripts/boot.sh" "$kernel" -m "$machine" "${words[@]}"
+	done < <(parts test)
+	start_part mutants - - bash "$LAB_TOP/scripts/mutants.sh" --quick
+fi
+end_parts
+[[ -z $dry_run ]] || exit 0
+
+say "all of it took $((SECONDS / 60)) minutes"
 echo "$passed passed, $failed failed, $skipped skipped"
 ((!failed))

@@ -32,6 +32,9 @@ apt_for() {
 	fi
 }
 
+# release_for PURPOSE: the release in scripts/releases
+release_for() { awk -v purpose="$1" '$1 == purpose { print $2 }' "$LAB_TOP/scripts/releases"; }
+
 # apt_mirror: where this machine gets its own release from
 apt_mirror() {
 	local codename
@@ -52,7 +55,7 @@ apt_update_suite() {
 	[[ -n $mirror && -f $APT_KEYRING ]] || return 1
 	mkdir -p "$root/lists/partial" "$root/cache/archives/partial"
 	echo "deb [signed-by=$APT_KEYRING] $mirror $suite main" >"$root/sources.list"
-	apt_of "$suite" apt-get update >"$LAB_LOG/apt-$suite.log" 2>&1 || return 1
+	apt_locked "apt-$suite" apt_of "$suite" apt-get update || return 1
 	touch "$root/updated"
 }
 

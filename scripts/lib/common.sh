@@ -41,11 +41,23 @@ run_logged() {
 	fi
 }
 
-# The header comment of a verb's script is its --help.
+# The header comment of a verb's script, up to the first line that is none, is its
+# --help.
+print_header() {
+	sed -n '3,/^\([^#]\|$\)/{/^# \{0,1\}/s///p}' "$LAB_TOP/scripts/$VERB.sh"
+}
+
 show_help() {
-	sed -n '3,/^[^#]/{/^# \{0,1\}/s///p}' "$LAB_TOP/scripts/$VERB.sh"
+	print_header
 	exit 0
 }
+
+# shellcheck source=scripts/lib/args.sh
+source "$LAB_TOP/scripts/lib/args.sh"
+# shellcheck source=scripts/lib/packages.sh
+source "$LAB_TOP/scripts/lib/packages.sh"
+# shellcheck source=scripts/lib/jobs.sh
+source "$LAB_TOP/scripts/lib/jobs.sh"
 
 # --- temporary files and children ------------------------------------------
 
@@ -54,7 +66,7 @@ cleanup() {
 	local status=$?
 
 	trap - EXIT INT TERM
-	jobs -p | xargs -r kill 2>/dev/null || true
+	end_jobs
 	[[ -z $WORK_TMP ]] || rm -rf "$WORK_TMP"
 	exit "$status"
 }
@@ -69,14 +81,20 @@ tmpdir() {
 
 # --- kernels ---------------------------------------------------------------
 
-# parse_kernel NAME: BASE-stock or BASE-pfnmap, with or without -debug or -kcsan.
-# Sets KERNEL, BASE, FLAVOUR (stock|pfnmap), CHECKS (debug, kcsan or empty), SRC,
-# BUILD.
+# The bases: every folder of series/ that has a BASE, oldest kernel first. A verb
+# that is given none takes the first, or all.
+mapfile -t BASES < <(cd "$LAB_TOP/series" && printf '%s\n' */BASE | cut -d/ -f1 | sort -V)
+DEFAULT_BASE=${BASES[0]}
+NEWEST_BASE=${BASES[-1]}
+
+# parse_kernel NAME: BASE-stock or BASE-pfnmap, with or without -debug, -kcsan or
+# -gcov. Sets KERNEL, BASE, FLAVOUR (stock|pfnmap), CHECKS (debug, kcsan, gcov or
+# empty), SRC, BUILD.
 parse_kernel() {
 	KERNEL=$1
 	CHECKS=
 	local rest=$1
-	if [[ $rest == *-debug || $rest == *-kcsan ]]; then
+	if [[ $rest == *-debug || $rest == *-kcsan || $rest == *-gcov ]]; then
 		CHECKS=${rest##*-}
 		rest=${rest%-*}
 	fi
@@ -86,17 +104,17 @@ parse_kernel() {
 		[[ ! -f $LAB_TOP/series/$BASE/BASE ]]; then
 		die "no kernel '$1'; there are $(known_kernels)"
 	fi
-	SRC=$LAB_DIR/src/$KERNEL
-	BUILD=$LAB_DIR/build/$KERNEL
+	# In the real folder: kbuild compiles anew what was compiled under another name.
+	SRC=$(readlink -m "$LAB_DIR/src")/$KERNEL
+	BUILD=$(readlink -m "$LAB_DIR/build")/$KERNEL
 }
 
 known_kernels() {
 	local base names=()
-	for base in "$LAB_TOP"/series/*/BASE; do
-		base=$(basename "$(dirname "$base")")
+	for base in "${BASES[@]}"; do
 		names+=("$base-stock" "$base-pfnmap")
 	done
-	echo "${names[*]} (each also with -debug or -kcsan)"
+	echo "${names[*]} (each also with -debug, -kcsan or -gcov)"
 }
 
 # base_field BASE KEY: the rest of the line "KEY: ..." of series/BASE/BASE
@@ -112,28 +130,4 @@ source_version() {
 		return 0
 	fi
 	cat "$LAB_DIR/fetch/$1/version" 2>/dev/null || true
-}
-
-# --- packages --------------------------------------------------------------
-
-# need COMMAND=PACKAGE ...: install what is missing when root, else say the
-# one line that does. FILE=PACKAGE works too, for libraries.
-need() {
-	local pair packages=()
-	for pair in "$@"; do
-		local what=${pair%%=*}
-		if [[ $what == /* ]]; then
-			[[ -e $what ]] || packages+=("${pair#*=}")
-		else
-			command -v "$what" >/dev/null || packages+=("${pair#*=}")
-		fi
-	done
-	((${#packages[@]})) || return 0
-	if ((EUID)); then
-		die "packages missing; as root: apt-get install --no-install-recommends ${packages[*]}"
-	fi
-	say "installing ${packages[*]}"
-	run_logged apt-update apt-get update
-	run_logged apt-install env DEBIAN_FRONTEND=noninteractive \
-		apt-get install -y --no-install-recommends "${packages[@]}"
 }

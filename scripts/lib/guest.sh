@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# What runs inside the VM: the harness, built from the patched tree with that
-# tree's own uapi headers, and an initramfs of it, busybox and an init.
+# What runs inside the VM: the harness, built from this repository with the uapi
+# headers of the patched tree, and an initramfs of it, busybox and an init.
 
 # build_harness BASE: the programs of the harness into .lab/harness/BASE
 build_harness() {
-	local base=$1 tree=$LAB_DIR/src/$1-pfnmap out=$LAB_DIR/harness/$1
-	need make=make g++=g++ ar=binutils \
-		/usr/include/gtest/gtest.h=libgtest-dev \
-		/usr/include/benchmark/benchmark.h=libbenchmark-dev
+	local base=$1 tree=$LAB_DIR/src/$1-pfnmap out=$LAB_DIR/harness/$1 cxx=g++
+	need source harness
 	bash "$LAB_TOP/scripts/apply.sh" "$base-pfnmap" --keep
 	mkdir -p "$out"
 	if [[ ! -f $out/headers/usr/include/linux/vfio.h ]]; then
 		run_logged "headers-$base" make -C "$tree" O="$out/headers" headers
 	fi
-	run_logged "harness-$base" make -C "$tree/$HARNESS" OUTPUT="$out" \
-		KHDR_INCLUDES="-isystem $out/headers/usr/include" -j"$(nproc)"
+	! command -v ccache >/dev/null || cxx="ccache g++"
+	run_logged "harness-$base" env CCACHE_BASEDIR="$LAB_TOP" CCACHE_NOHASHDIR=yes make -C "$LAB_TOP/$HARNESS" OUTPUT="$out" \
+		SELFTESTS="$tree/tools/testing/selftests" \
+		KHDR_INCLUDES="-isystem $out/headers/usr/include" CXX="$cxx" -j"$(nproc)"
 }
 
 # copy_with_libraries ROOT PROGRAM: into ROOT/bin, its libraries where they are
@@ -31,7 +31,6 @@ copy_with_libraries() {
 
 # pack DIRECTORY ARCHIVE: an initramfs, the same bytes for the same content
 pack() {
-	need cpio=cpio
 	(cd "$1" && find . -exec touch -h -d @0 {} + && find . | LC_ALL=C sort |
 		cpio --quiet --reproducible -o -H newc -R 0:0) >"$2"
 }
@@ -39,7 +38,6 @@ pack() {
 # build_initramfs BASE: .lab/initramfs/BASE.cpio
 build_initramfs() {
 	local base=$1 out=$LAB_DIR/initramfs/$1.cpio root program
-	need busybox=busybox-static
 	mkdir -p "$LAB_DIR/initramfs"
 	# Several VMs may be started at once; one of them builds.
 	exec 9>"$LAB_DIR/initramfs/lock"

@@ -4,7 +4,7 @@
 # Configuring and compiling a kernel. SRC is the tree, BUILD the output.
 
 KBUILD_JOBS=$(nproc)
-KBUILD_ARCH=()
+KBUILD_ARCH=() KBUILD_VARIABLES=()
 
 # kmake_command TARGET...: sets KMAKE to the command, for who runs it in the
 # background: a signal would reach a function's shell there, and not make
@@ -13,21 +13,18 @@ kmake_command() {
 	for setting in "${KBUILD_ARCH[@]}"; do
 		[[ $setting != CROSS_COMPILE=* ]] || cc=${setting#*=}gcc
 	done
+	# The folder that src/ and build/ are both in: no path below it counts.
 	! command -v ccache >/dev/null || cc="ccache $cc"
-	KMAKE=(env CCACHE_BASEDIR="$LAB_DIR" CCACHE_NOHASHDIR=yes
+	KMAKE=(env CCACHE_BASEDIR="${BUILD%/*/*}" CCACHE_NOHASHDIR=yes
 		KBUILD_BUILD_USER=lab KBUILD_BUILD_HOST=lab KBUILD_BUILD_VERSION=1
 		KBUILD_BUILD_TIMESTAMP='Sun Nov 22 00:00:00 UTC 2026'
-		make -C "$SRC" O="$BUILD" "${KBUILD_ARCH[@]}" CC="$cc" -j"$KBUILD_JOBS" "$@")
+		make -C "$SRC" O="$BUILD" "${KBUILD_ARCH[@]}" "${KBUILD_VARIABLES[@]}"
+		CC="$cc" -j"$KBUILD_JOBS" "$@")
 }
 
 kmake() {
 	kmake_command "$@"
 	"${KMAKE[@]}"
-}
-
-need_kbuild() {
-	need make=make gcc=gcc ld=binutils flex=flex bison=bison bc=bc perl=perl \
-		ccache=ccache /usr/include/libelf.h=libelf-dev
 }
 
 # configure FRAGMENT...: allnoconfig plus the fragments, where a later one has

@@ -2,7 +2,13 @@
 # shellcheck shell=bash
 #
 # Git trees of a kernel: made from the package's tarball, patched by a series,
-# exported back. Sourced by apply, refresh, series and check.
+# exported back. Sourced by apply, refresh, series and the gates.
+
+# What fails in a $(...) ends it, as it would outside.
+shopt -s inherit_errexit
+
+# shellcheck source=scripts/lib/figures.sh
+source "$LAB_TOP/scripts/lib/figures.sh"
 
 # Commits that hold no patch of ours (the source, the harness) get a fixed
 # name and date, so that the same input gives the same commit anywhere.
@@ -24,7 +30,6 @@ make_base_tree() {
 	if [[ $(git -C "$tree" config lab.version 2>/dev/null || true) == "$version" ]]; then
 		return 0
 	fi
-	need xz=xz-utils
 	say "unpacking $package $version"
 	rm -rf "$tree" "$tree.new"
 	mkdir -p "$tree.new"
@@ -70,62 +75,87 @@ series_stamp() {
 	} 2>/dev/null | sha256sum | cut -d' ' -f1
 }
 
-# harness_stamp BASE: changes when a file of the harness or its message does
-harness_stamp() {
-	(cd "$LAB_TOP" && {
-		cat series/harness.message "series/$1/harness.diff"
-		harness_files | xargs -r sha256sum
-	}) | sha256sum | cut -d' ' -f1
-}
-
 harness_files() {
 	(cd "$LAB_TOP" && find "$HARNESS" -type f | LC_ALL=C sort)
 }
 
-# Neither a change nor a commit that apply did not make itself
+# tree_is_as_applied TREE: neither a change nor a commit that is not in series/
 tree_is_as_applied() {
 	[[ -z $(git -C "$1" status --porcelain 2>/dev/null) ]] &&
 		[[ $(git -C "$1" rev-parse HEAD) == \
-			"$(git -C "$1" rev-parse -q --verify refs/lab/applied)" ]]
+			"$(git -C "$1" rev-parse -q --verify refs/lab/series)" ]]
 }
 
-# apply_series BASE TREE: git am, exact context. A source older than VERSION
-# first gets what series/BASE/before-VERSION/ holds. Leaves refs/lab/start where
-# the series begins and refs/lab/series where it ends.
+# apply_series BASE TREE PARENT [DIRECTORY]: one commit a mail of DIRECTORY (default:
+# series/BASE) on top of PARENT, exact context. A source older than VERSION first
+# gets what series/BASE/before-VERSION/ holds. Neither a file nor a branch of TREE
+# changes; sets SERIES_START to the commit that the series begins on, SERIES_END
+# to its last one.
+# shellcheck disable=SC2034 # both are for the caller
 apply_series() {
-	local base=$1 tree=$2 dir
+	local base=$1 tree=$2 dir version
+	version=$(source_version "$base")
+	SERIES_START=$(git -C "$tree" rev-parse --verify "$3^{commit}")
 	for dir in "$LAB_TOP/series/$base"/before-*/; do
 		[[ -d $dir ]] || continue
-		! dpkg --compare-versions "$(source_version "$base")" lt \
-			"$(basename "${dir#*/before-}")" || apply_patches "$base" "$tree" "$dir"
+		if dpkg --compare-versions "$version" lt "$(basename "${dir#*/before-}")"; then
+			SERIES_START=$(apply_patches "$base" "$tree" "$dir" "$SERIES_START")
+		fi
 	done
-	git -C "$tree" update-ref refs/lab/start HEAD
-	apply_patches "$base" "$tree" "$LAB_TOP/series/$base"
-	git -C "$tree" update-ref refs/lab/series HEAD
-	git -C "$tree" config branch.pfnmap.description \
-		"$(cover_text "$LAB_TOP/series/$base/0000-cover-letter.patch")"
+	SERIES_END=$(apply_patches "$base" "$tree" "${4:-$LAB_TOP/series/$base}" "$SERIES_START")
 }
 
-# apply_patches BASE TREE DIRECTORY
+# apply_patches BASE TREE DIRECTORY [PARENT]: prints the last commit's id
 apply_patches() {
-	local patch
-	for patch in $(series_patches "$3"); do
-		apply_patch "$2" "$patch" ||
-			die "$(basename "$patch") does not apply to $(base_field "$1" Package) $(source_version "$1")"
+	local base=$1 tree=$2 parent=${4:-HEAD} patches patch
+	local -x GIT_INDEX_FILE
+	patches=$(series_patches "$3") || return
+	[[ -n $patches ]] || die "there is no patch in ${3#"$LAB_TOP"/}"
+	tmpdir
+	GIT_INDEX_FILE=$WORK_TMP/apply.index
+	parent=$(git -C "$tree" rev-parse --verify "$parent^{commit}") || return
+	git -C "$tree" read-tree "$parent" || return
+	for patch in $patches; do
+		parent=$(commit_patch "$tree" "$parent" "$patch") ||
+			die "$(basename "$patch") does not apply to $(base_field "$base" Package) $(source_version "$base")"
 	done
+	echo "$parent"
 }
 
-# apply_patch TREE PATCH: on failure the file and line are told, the tree is clean
-apply_patch() {
-	local tree=$1 patch=$2 log
-	log=$LAB_LOG/apply-$(basename "$patch").log
-	# git am knows no fuzz: every line of context has to match.
-	if lab_git -C "$tree" am -q --keep-non-patch "$patch" >"$log" 2>&1; then
-		return 0
-	fi
-	git -C "$tree" am --abort >/dev/null 2>&1 || true
-	grep -E '^error: ' "$log" >&2 || cat "$log" >&2
-	return 1
+# commit_patch TREE PARENT PATCH: as git am does, but in the index that is set,
+# which has to be that of PARENT. Every line of context has to match: git apply
+# knows no fuzz. Prints the commit's id, or on failure the file and line.
+commit_patch() {
+	local tree=$1 parent=$2 patch=$3 mail=$WORK_TMP/mail
+	local -x GIT_AUTHOR_NAME GIT_AUTHOR_EMAIL GIT_AUTHOR_DATE
+	git mailinfo -b "$mail.body" "$mail.diff" <"$patch" >"$mail.info" || return
+	git -C "$tree" apply --cached "$mail.diff" || return
+	GIT_AUTHOR_NAME=$(sed -n 's/^Author: //p' "$mail.info")
+	GIT_AUTHOR_EMAIL=$(sed -n 's/^Email: //p' "$mail.info")
+	GIT_AUTHOR_DATE=$(sed -n 's/^Date: //p' "$mail.info")
+	{
+		sed -n 's/^Subject: //p' "$mail.info"
+		echo
+		cat "$mail.body"
+	} | git stripspace >"$mail.message" || return
+	commit_tree "$tree" "$parent" "$mail.message"
+}
+
+# commit_tree TREE PARENT FILE: what the index that is set holds, with the message
+# in FILE and the author that is set
+commit_tree() {
+	local id
+	id=$(git -C "$1" write-tree) || return
+	GIT_COMMITTER_NAME=$LAB_AUTHOR GIT_COMMITTER_EMAIL=$LAB_EMAIL \
+		GIT_COMMITTER_DATE=$LAB_DATE git -C "$1" -c commit.gpgsign=false \
+		commit-tree -p "$2" -F "$3" "$id"
+}
+
+# describe_series BASE TREE: its branch has the text of the cover letter
+describe_series() {
+	local text
+	text=$(cover_text "$LAB_TOP/series/$1/0000-cover-letter.patch")
+	git -C "$2" config branch.pfnmap.description "$text"
 }
 
 # lock_tree: one at a time at the tree in SRC, or git finds its index locked
@@ -135,20 +165,25 @@ lock_tree() {
 	flock 8
 }
 
-# commit_harness BASE TREE: the whole files of the harness as the last commit,
-# with what series/BASE/harness.diff does to register them
-commit_harness() {
-	local base=$1 tree=$2 file
-	while read -r file; do
-		mkdir -p "$tree/$(dirname "$file")"
-		cp -p "$LAB_TOP/$file" "$tree/$file"
-	done < <(harness_files)
-	git -C "$tree" apply --index "$LAB_TOP/series/$base/harness.diff"
-	lab_git -C "$tree" add -f "$HARNESS"
-	lab_git -C "$tree" commit -q -F "$LAB_TOP/series/harness.message"
-	git -C "$tree" update-ref refs/lab/applied HEAD
-	git -C "$tree" config lab.series "$(series_stamp "$base")"
-	git -C "$tree" config lab.harness "$(harness_stamp "$base")"
+# harness_commit BASE TREE PARENT: a commit on top of PARENT with the whole files of
+# the harness and what series/BASE/harness.diff does to register them. It is made
+# beside the tree, of which no file changes. Prints its id.
+harness_commit() {
+	local base=$1 tree=$2 parent=$3 files file blob mode
+	local -x GIT_INDEX_FILE=$WORK_TMP/harness.index
+	files=$(harness_files) || return
+	[[ -n $files ]] || die "there is no harness in $HARNESS"
+	git -C "$tree" read-tree "$parent" || return
+	git -C "$tree" apply --cached "$LAB_TOP/series/$base/harness.diff" || return
+	for file in $files; do
+		blob=$(git -C "$tree" hash-object -w "$LAB_TOP/$file") || return
+		mode=100644
+		[[ ! -x $LAB_TOP/$file ]] || mode=100755
+		printf '%s %s\t%s\n' "$mode" "$blob" "$file"
+	done >"$WORK_TMP/harness.files"
+	git -C "$tree" update-index --index-info <"$WORK_TMP/harness.files" || return
+	GIT_AUTHOR_NAME=$LAB_AUTHOR GIT_AUTHOR_EMAIL=$LAB_EMAIL GIT_AUTHOR_DATE=$LAB_DATE \
+		commit_tree "$tree" "$parent" "$LAB_TOP/series/harness.message"
 }
 
 # cover_text FILE: subject and body of a cover letter, without the short log
@@ -165,20 +200,50 @@ cover_text() {
 	' "$1"
 }
 
+# upstream_version PACKAGE_VERSION: of the kernel that it was made from, as its tag
+# has it
+upstream_version() {
+	local version=${1%-*}
+	echo "${version/\~rc/-rc}"
+}
+
+# base_line BASE: what a cover letter ends with, to tell what the series applies
+# to: the commit if series/BASE/BASE names one, else the version's tag
+base_line() {
+	local commit
+	commit=$(base_field "$1" Commit)
+	if [[ -n $commit ]]; then
+		echo "base-commit: $commit"
+	else
+		echo "base: v$(upstream_version "$(source_version "$1")")"
+	fi
+}
+
+# format_patches BASE TREE RANGE DIRECTORY [OPTION...]: commits as mails, the same
+# bytes for the same commits
+format_patches() {
+	local prefix
+	prefix=$(base_field "$1" Prefix)
+	mkdir -p "$4"
+	rm -f "$4"/[0-9]*.patch
+	lab_git -C "$2" format-patch -q --zero-commit --no-signature --numbered \
+		--no-renames --stat=72 --subject-prefix="${prefix:-PATCH}" \
+		-o "$4" "${@:5}" "$3"
+}
+
 # export_series BASE TREE LAST DIRECTORY: the commits from refs/lab/start to
-# LAST as mails with a cover letter, the same bytes for the same commits
+# LAST with a cover letter, whose text is the branch's description and whose
+# figures are those of results/
 export_series() {
-	local base=$1 tree=$2 last=$3 dir=$4 prefix
-	prefix=$(base_field "$base" Prefix)
-	mkdir -p "$dir"
-	rm -f "$dir"/[0-9]*.patch
+	local base=$1 tree=$2 last=$3 dir=$4 text
+	tmpdir
+	git -C "$tree" config branch.pfnmap.description >"$WORK_TMP/description"
+	text=$(fill_figures "$WORK_TMP/description" "$base")
 	# The text of a cover letter belongs to a branch, so there has to be one.
 	git -C "$tree" branch -f --no-track export "$last"
-	git -C "$tree" config branch.export.description \
-		"$(git -C "$tree" config branch.pfnmap.description)"
-	lab_git -C "$tree" format-patch -q --zero-commit --no-signature --numbered \
-		--no-renames --stat=72 --subject-prefix="${prefix:-PATCH}" \
-		--cover-letter --cover-from-description=subject \
-		-o "$dir" refs/lab/start..export
+	git -C "$tree" config branch.export.description "$text"
+	format_patches "$base" "$tree" refs/lab/start..export "$dir" \
+		--cover-letter --cover-from-description=subject
 	git -C "$tree" branch -q -D export
+	base_line "$base" >>"$dir/0000-cover-letter.patch"
 }

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# lab figures [--check] - put the figures of results/ into the texts
+#
+# Make anew what is made of results/*/*.json: the tables (results/BASE/bench.txt)
+# and the plots' data beside them, and the figures in README.md and the cover
+# letters (series/BASE/0000-cover-letter.patch). There they stand between two
+# lines, in README.md
+#
+#   <!-- ./lab figures NAME -->
+#   <!-- end -->
+#
+# and in a cover letter, which is plain text,
+#
+#     -- NAME --------------
+#     ----------------------
+#
+# bench: the benchmark's summary; times: that of one base; clients: what QEMU
+# takes; waits: how long others wait. The tree's own text of the cover letter (its
+# branch's description) gets the same figures.
+#
+#   --check  write nothing; print what would change, and exit with 1 if anything
+VERB=figures
+# shellcheck source=scripts/lib/common.sh
+source "$LAB_TOP/scripts/lib/common.sh"
+# shellcheck source=scripts/lib/tree.sh
+source "$LAB_TOP/scripts/lib/tree.sh"
+
+check=''
+args_flag check --check
+parse_args "$@"
+need table
+tmpdir
+figures_files
+expect_marks
+
+# in_step BASE: its tree has what series/BASE has
+in_step() {
+	[[ $(git -C "$LAB_DIR/src/$1-pfnmap" config lab.applied) == "$(series_stamp "$1")" ]]
+}
+
+steps=()
+if [[ -z $check ]]; then
+	for base in "${MEASURED[@]}"; do
+		! in_step "$base" 2>/dev/null || steps+=("$base")
+	done
+fi
+
+differ=0
+for file in "${FILES[@]}"; do
+	make_figures "$file" >"$WORK_TMP/new"
+	[[ -s $WORK_TMP/new ]] || die "nothing came of $file"
+	! cmp -s "$LAB_TOP/$file" "$WORK_TMP/new" || continue
+	differ=$((differ + 1))
+	if [[ -n $check ]]; then
+		diff -u --label "$file" --label "$file, from results/" \
+			"$LAB_TOP/$file" "$WORK_TMP/new" || true
+	else
+		cat "$WORK_TMP/new" >"$LAB_TOP/$file"
+		say "written: $file"
+	fi
+done
+if [[ -n $check ]]; then
+	((!differ)) || die "$differ files differ from results/; './lab figures' makes them anew"
+	exit 0
+fi
+
+# A tree that was in step stays so: nothing is to be applied because of a figure.
+for base in "${steps[@]}"; do
+	parse_kernel "$base-pfnmap"
+	lock_tree
+	git -C "$SRC" config branch.pfnmap.description >"$WORK_TMP/description"
+	text=$(fill_figures "$WORK_TMP/description" "$base")
+	git -C "$SRC" config branch.pfnmap.description "$text"
+	git -C "$SRC" config lab.applied "$(series_stamp "$base")"
+done

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# prefixes - each commit compiles (mm/ and drivers/vfio/) without warnings (W=1)
+# shellcheck source=scripts/lib/gates.sh
+source "$LAB_TOP/scripts/lib/gates.sh"
+
+gate_start "$@"
+touched '*.[ch]'
+for commit in "${COMMITS[@]}"; do
+	checkout "$commit"
+	git -C "$CHECK_SRC" log -1 --format=%s
+	build_in x86 -s W=1 KCFLAGS=-Werror prepare mm/ drivers/vfio/
+done
+expect_objects

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# releases - the series applies to all versions of the source that apt offers
+# shellcheck source=scripts/lib/gates.sh
+source "$LAB_TOP/scripts/lib/gates.sh"
+
+gate_start "$@"
+export_patches
+release_versions
+for version in "${VERSIONS[@]}"; do
+	release_tarball "$version"
+	applies_to "$version" "$TARBALL"
+done

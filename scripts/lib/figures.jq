@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The figures of the README and the cover letters, from results/. Included, never
+# run.
+
+include "bench";
+
+# --- a cover letter --------------------------------------------------------
+
+# Microseconds with two digits behind the point, in the unit that suits
+def exactly:
+	def two: . * 100 | round | "\(. / 100 | floor).\(. % 100 | tostring | lpad(2) | gsub(" "; "0"))";
+	if . == null then ""
+	elif . >= 1e6 then "\(. / 1e6 | two) s"
+	elif . >= 1e3 then "\(. / 1e3 | two) ms"
+	else "\(two) us"
+	end;
+
+def times_line($what; $stock; $pfnmap; $dmabuf):
+	"  " + ($what | pad(35)) + ($stock | lpad(10)) + ($pfnmap | lpad(13)) +
+	($dmabuf | lpad(10)) | trim;
+
+# Each with the row, the size in GiB and the THP policy of the cell it is from
+def times_rows:
+	["map, VA congruent mod 1 GiB, first", "map/bar/va:1GiB/first", 128, null],
+	["map, VA congruent mod 1 GiB, again", "map/bar/va:1GiB/again", 128, null],
+	["map, VA congruent mod 2 MiB, first", "map/bar/va:2MiB/first", 128, null],
+	["map, VA congruent mod 2 MiB, again", "map/bar/va:2MiB/again", 128, null],
+	["unmap", "unmap/bar/va:1GiB", 128, null],
+	["1 GiB, VA mod 4 KiB, map first", "map/bar/va:4KiB/first", 1, null],
+	["1 GiB, VA mod 4 KiB, map again", "map/bar/va:4KiB/again", 1, null],
+	["RAM, 1 GiB of THP: map", "map/ram:thp", 1, "madvise"],
+	["RAM, 1 GiB of THP: unmap", "unmap/ram:thp", 1, "madvise"],
+	["RAM, 1 GiB of 4K pages: map", "map/ram:4k", 1, "madvise"],
+	["RAM, 1 GiB of 4K pages: unmap", "unmap/ram:4k", 1, "madvise"];
+
+# $result is all of bench.json
+def times($base; $result):
+	$result.benchmarks as $rows
+	| ($result.context.source | split(" ")[1] | sub("-[^-]*$"; "")) as $version
+	| def show($kernel; $row; $bytes; $thp):
+		estimate($rows; $base + "-" + $kernel; $row; $bytes; $thp)
+		| if .time == null then error("no figure for \($row) of \($base)-\($kernel)") else . end
+		| (if .scaled then "~" else "" end) + (.time | exactly);
+	  times_line(""; $version; "with series"; if has_dmabuf($rows) then "dma-buf" else "" end),
+	  (times_rows as [$what, $row, $gib, $thp]
+	   | ($gib * 1073741824) as $bytes
+	   | ($row | dmabuf_row) as $peer
+	   | times_line($what; show("stock"; $row; $bytes; $thp);
+			show("pfnmap"; $row; $bytes; $thp);
+			if $peer and has_dmabuf($rows)
+			then estimate($rows; $base + "-pfnmap"; $peer; $bytes; null).time | exactly
+			else "" end));
+
+# --- how long others wait --------------------------------------------------
+
+def waits_line($what; $bar; $map; $wait):
+	"  " + ($what | pad(35)) + ($bar | lpad(10)) + ($map | lpad(13)) + ($wait | lpad(10));
+
+# $result is waits.json: what `lab soak` has printed, in us
+def waits($result):
+	waits_line("4K entries of CPU and IOMMU"; "BAR"; "map takes"; "wait"),
+	($result[] | waits_line(.iommu; .bytes | size_name;
+				if .map then .map | duration else "" end; .wait | duration));

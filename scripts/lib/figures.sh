@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# Figures in texts are made from results/. They stand between two lines that name
+# what is there, in the README
+#
+#	<!-- ./lab figures NAME -->
+#	...
+#	<!-- end -->
+#
+# and in a cover letter, where the same lines are the rules of a table:
+#
+#	  -- NAME --------...
+#	  ...
+#	  ----------------...
+#
+# Sourced by figures, bench and what exports a series.
+
+# figures_jq FILTER [OPTION...]: with what scripts/lib/figures.jq defines
+figures_jq() {
+	jq -L "$LAB_TOP/scripts/lib" "include \"bench\"; include \"figures\"; $1" "${@:2}"
+}
+
+FIGURES_BEGIN='^(<!-- \./lab figures ([a-z]+) -->|  -- ([a-z]+) -{20,})$'
+FIGURES_END='^(<!-- end -->|  -{20,})$'
+
+# measured_bases: sets MEASURED to those that have results
+measured_bases() {
+	local base
+	MEASURED=()
+	for base in "${BASES[@]}"; do
+		[[ ! -f $LAB_TOP/results/$base/bench.json ]] || MEASURED+=("$base")
+	done
+	((${#MEASURED[@]})) || die "there is nothing in results/"
+}
+
+# figures_of NAME BASE: the lines between the marks; BASE is empty in the README
+figures_of() {
+	local results=$LAB_TOP/results base
+	case $1 in
+	times) # shellcheck disable=SC2016 # a $ in quotes is jq's
+		figures_jq 'times($base; .)' -r --arg base "$2" "$results/$2/bench.json" ;;
+	waits)
+		figures_jq 'waits(.)' -r "$results/${2:-$DEFAULT_BASE}/waits.json" \
+			>"$WORK_TMP/waits" || return
+		# In Markdown two more blanks make it a block of code.
+		if [[ -n $2 ]]; then
+			cat "$WORK_TMP/waits"
+		else
+			sed 's/^/  /' "$WORK_TMP/waits"
+		fi
+		;;
+	bench)
+		echo '![Instructions to map and unmap a BAR, by its size](results/size.svg)'
+		measured_bases
+		for base in "${MEASURED[@]}"; do
+			echo
+			# shellcheck disable=SC2016
+			figures_jq 'summary($base; .benchmarks)' -r --arg base "$base" \
+				"$results/$base/bench.json" >"$WORK_TMP/summary" || return
+			sed 's/^/    /' "$WORK_TMP/summary"
+		done
+		echo
+		figures_jq 'legend, "", headline_text' -rn
+		;;
+	clients)
+		jq -r --arg stock "$DEFAULT_BASE-stock" --arg pfnmap "$DEFAULT_BASE-pfnmap" \
+			-f "$LAB_TOP/scripts/lib/clients.jq" "$results/$DEFAULT_BASE/clients.json" \
+			>"$WORK_TMP/clients" || return
+		sed 's/^/    /' "$WORK_TMP/clients"
+		;;
+	*) die "no figures are called '$1'" ;;
+	esac
+}
+
+# fill_figures FILE BASE: the text with all that stands between marks made anew
+fill_figures() {
+	local line name=''
+	while IFS= read -r line || [[ -n $line ]]; do
+		if [[ -n $name ]]; then
+			[[ $line =~ $FIGURES_END ]] || continue
+			name=''
+		elif [[ $line =~ $FIGURES_BEGIN ]]; then
+			name=${BASH_REMATCH[2]}${BASH_REMATCH[3]}
+			printf '%s\n' "$line"
+			figures_of "$name" "$2" || return
+			continue
+		fi
+		printf '%s\n' "$line"
+	done <"$1"
+	[[ -z $name ]] || die "the figures '$name' in ${1#"$LAB_TOP"/} have no end"
+}
+
+# figures_named FILE: the names of those it has
+figures_named() {
+	local line
+	while IFS= read -r line; do
+		[[ ! $line =~ $FIGURES_BEGIN ]] || echo "${BASH_REMATCH[2]}${BASH_REMATCH[3]}"
+	done <"$1"
+}
+
+# all_rows BASE: what is in results/ of it
+all_rows() {
+	jq -s '.[0].benchmarks + .[1].benchmarks' \
+		"$LAB_TOP/results/$1/bench.json" "$LAB_TOP/results/$1/counts.json"
+}
+
+# make_figures FILE: what the file should be, to stdout; its name tells how
+make_figures() {
+	local base=${1#*/}
+	base=${base%%/*}
+	case $1 in
+	README.md) fill_figures "$LAB_TOP/$1" '' ;;
+	series/*) fill_figures "$LAB_TOP/$1" "$base" ;;
+	results/*/bench.txt)
+		all_rows "$base" >"$WORK_TMP/rows" || return
+		# shellcheck disable=SC2016 # a $ in quotes is jq's
+		figures_jq 'text($base; .)' -r --arg base "$base" "$WORK_TMP/rows"
+		;;
+	results/*.dat)
+		measured_bases
+		for base in "${MEASURED[@]}"; do
+			all_rows "$base" || return
+		done >"$WORK_TMP/rows"
+		if [[ $1 == */size.dat ]]; then
+			figures_jq 'size_data(add)' -rs "$WORK_TMP/rows"
+		else
+			figures_jq 'count_data(add)' -rs "$WORK_TMP/rows"
+		fi
+		;;
+	*) die "there are no figures in $1" ;;
+	esac
+}
+
+# figures_files: those that are made from results/, or in part, in FILES
+figures_files() {
+	local base
+	FILES=(README.md results/size.dat results/counts.dat)
+	measured_bases
+	for base in "${MEASURED[@]}"; do
+		FILES+=("results/$base/bench.txt" "series/$base/0000-cover-letter.patch")
+	done
+}
+
+# expect_marks: the texts have their figures between marks
+expect_marks() {
+	local file wanted name names
+	for file in README.md "${FILES[@]}"; do
+		case $file in
+		README.md) wanted='bench clients waits' ;;
+		series/*) wanted='times' ;;
+		*) continue ;;
+		esac
+		names=$(figures_named "$LAB_TOP/$file")
+		for name in $wanted; do
+			[[ $'\n'$names$'\n' == *$'\n'"$name"$'\n'* ]] ||
+				die "$file has no mark of the figures '$name'"
+		done
+	done
+}

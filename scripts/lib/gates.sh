@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# What the gates of `lab check` share. A gate is scripts/gates/NAME.sh, run as a
+# process of its own with BASE and a range A..B of commits in .lab/src/BASE-pfnmap;
+# its third line is "# NAME - what it demands". It exits with
+#
+#   0  all is as it should be
+#   1  something is not; what that is was printed
+#   4  it cannot be told, the reason was printed by skip
+#
+# and anything else counts as 1. Nothing may pass because there was nothing to
+# look at: what a gate loops over comes from a function that ends it when empty.
+# `set -e` is off inside if, ||, && and !, and says nothing of <(...): commands
+# whose failure matters stand alone, and their output goes through a variable or
+# a file.
+
+# shellcheck disable=SC2034 # for die and usage_error
+VERB=check
+# shellcheck source=scripts/lib/common.sh
+source "$LAB_TOP/scripts/lib/common.sh"
+# shellcheck source=scripts/lib/tree.sh
+source "$LAB_TOP/scripts/lib/tree.sh"
+# shellcheck source=scripts/lib/apt.sh
+source "$LAB_TOP/scripts/lib/apt.sh"
+# shellcheck source=scripts/lib/kbuild.sh
+source "$LAB_TOP/scripts/lib/kbuild.sh"
+
+fail() {
+	echo "$*"
+	exit 1
+}
+
+nothing() { fail "nothing to check: $*"; }
+
+# skip REASON: in a form that check.sh finds
+skip() {
+	echo "SKIP $*"
+	exit 4
+}
+
+# gate_start BASE A..B: sets FIRST, LAST and COMMITS, the ids between them
+gate_start() {
+	local commits
+	(($# == 2)) || die "usage: scripts/gates/NAME.sh BASE A..B"
+	parse_kernel "$1-pfnmap"
+	[[ -d $SRC ]] || die "no tree yet; './lab apply $KERNEL' makes it"
+	[[ $2 == ?*..?* && $2 != *...* ]] || die "'$2' is no range A..B"
+	FIRST=$(git -C "$SRC" rev-parse --verify -q "${2%%..*}^{commit}") ||
+		die "${2%%..*} is no commit of .lab/src/$KERNEL"
+	LAST=$(git -C "$SRC" rev-parse --verify -q "${2##*..}^{commit}") ||
+		die "${2##*..} is no commit of .lab/src/$KERNEL"
+	commits=$(git -C "$SRC" rev-list --reverse "$FIRST..$LAST")
+	[[ -n $commits ]] || nothing "no commit in $2"
+	mapfile -t COMMITS <<<"$commits"
+	tmpdir
+}
+
+# touched PATHSPEC...: sets TOUCHED to the files the commits change and leave
+touched() {
+	local files
+	files=$(git -C "$SRC" diff --name-only --no-renames --diff-filter=d "$FIRST" "$LAST" -- "$@")
+	[[ -n $files ]] || nothing "no file like $* is touched"
+	mapfile -t TOUCHED <<<"$files"
+}
+
+# export_patches: sets PATCHES to the commits as mails
+export_patches() {
+	local patches
+	format_patches "$BASE" "$SRC" "$FIRST..$LAST" "$WORK_TMP/patches"
+	patches=$(series_patches "$WORK_TMP/patches")
+	[[ -n $patches ]] || nothing "no patch was exported"
+	mapfile -t PATCHES <<<"$patches"
+	((${#PATCHES[@]} == ${#COMMITS[@]})) ||
+		fail "${#COMMITS[@]} commits gave ${#PATCHES[@]} patches"
+}
+
+# only_new BEFORE AFTER: the lines that the file AFTER has and BEFORE has not, to
+# stdout; fails when there is one
+only_new() {
+	LC_ALL=C sort "$1" >"$WORK_TMP/sorted.before"
+	LC_ALL=C sort "$2" >"$WORK_TMP/sorted.after"
+	LC_ALL=C comm -13 "$WORK_TMP/sorted.before" "$WORK_TMP/sorted.after" >"$WORK_TMP/new"
+	cat "$WORK_TMP/new"
+	[[ ! -s $WORK_TMP/new ]]
+}
+
+# --- compiling -------------------------------------------------------------
+
+# checkout COMMIT: in a tree of its own, so that the files of the other keep their
+# dates. One gate at a time has it.
+checkout() {
+	CHECK_SRC=$LAB_DIR/src/check-$BASE
+	exec 7>"$CHECK_SRC.lock"
+	flock 7
+	if [[ ! -d $CHECK_SRC ]]; then
+		rm -rf "$CHECK_SRC.new"
+		git clone -q --shared --no-checkout "$SRC" "$CHECK_SRC.new"
+		git -C "$CHECK_SRC.new" config gc.auto 0
+		mv "$CHECK_SRC.new" "$CHECK_SRC"
+	fi
+	git -C "$CHECK_SRC" checkout -q -f --detach "$1"
+}
+
+# build_in VARIANT TARGET...: make them of what is checked out; afterwards BUILD is
+# where to
+build_in() {
+	local variant=$1 dir=$LAB_TOP/scripts/kconfig fragments
+	local SRC=$CHECK_SRC
+	shift
+	BUILD=$LAB_DIR/build/check-$BASE-$variant
+	KBUILD_ARCH=()
+	fragments=("$dir/check/common.config" "$dir/check/builtin.config" "$dir/check/$variant.config")
+	case $variant in
+	x86) fragments=("$dir"/{guest,vfio}.config) ;;
+	modules) fragments=("$dir"/check/{common,modules}.config) ;;
+	x86-32) KBUILD_ARCH=(ARCH=i386) ;;
+	arm64) KBUILD_ARCH=(ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu-) ;;
+	esac
+	configure "${fragments[@]}"
+	# In the background, so that a signal ends this script and cleanup make. Given
+	# several targets the kernel's Makefile starts one make after the other from a
+	# shell, which passes no signal on: so all that make starts gets it.
+	kmake_command "$@"
+	setsid bash -c 'trap "trap - TERM; kill 0" TERM; "$@" & wait $!' - "${KMAKE[@]}" &
+	wait $!
+}
+
+# expect_objects: every .c file of TOUCHED was compiled
+expect_objects() {
+	local file
+	for file in "${TOUCHED[@]}"; do
+		[[ $file != *.c || -f $BUILD/${file%.c}.o ]] ||
+			fail "$file was not compiled in this configuration"
+	done
+}
+
+# compile_variant VARIANT: all that includes what is touched, as far as it goes
+compile_variant() {
+	touched '*.[ch]'
+	checkout "$LAST"
+	build_in "$1" -s prepare mm/ drivers/vfio/
+	expect_objects
+}
+
+# --- other sources than the one that the tree is made of ---------------------
+
+# ask_apt: sets PACKAGE to that of the base's source and MADISON to the file where
+# apt says which versions of it there are and from where
+ask_apt() {
+	local suite
+	suite=$(base_field "$BASE" Suite)
+	PACKAGE=$(base_field "$BASE" Package)
+	[[ -n $PACKAGE ]] || nothing "series/$BASE/BASE names no package"
+	if [[ -n $suite ]]; then
+		apt_update_suite "$suite" || skip "this machine's mirror has no $suite"
+	fi
+	MADISON=$WORK_TMP/madison
+	apt_for "$BASE" apt-cache madison "$PACKAGE" >"$MADISON"
+}
+
+# release_versions: sets VERSIONS to those of the source package that apt offers
+release_versions() {
+	local offered
+	ask_apt
+	offered=$(awk '$NF == "Packages" { print $3 }' "$MADISON" | sort -Vu)
+	[[ -n $offered ]] || nothing "apt offers no $PACKAGE"
+	mapfile -t VERSIONS <<<"$offered"
+}
+
+# release_tarball VERSION: sets TARBALL to the source that this version has; what
+# is downloaded for it stays
+release_tarball() {
+	local dir=$LAB_DIR/fetch/$BASE/releases deb status=0
+	TARBALL=$LAB_DIR/fetch/$BASE/$PACKAGE.tar.xz
+	[[ $1 != "$(source_version "$BASE")" ]] || return 0
+	TARBALL=$dir/${1//:/%3a}.tar.xz
+	[[ ! -f $TARBALL ]] || return 0
+	rm -rf "$dir/new"
+	mkdir -p "$dir/new"
+	say "fetching $PACKAGE $1"
+	(cd "$dir/new" && apt_for "$BASE" apt-get -qq -o APT::Sandbox::User=root \
+		download "$PACKAGE=$1") || status=$?
+	((!status)) || fail "apt offers $PACKAGE $1, but it cannot be downloaded"
+	deb=("$dir/new/$PACKAGE"_*.deb)
+	dpkg-deb --fsys-tarfile "${deb[0]}" >"$dir/new/tar"
+	tar -xOf "$dir/new/tar" "./usr/src/$PACKAGE.tar.xz" >"$dir/new/source.tar.xz"
+	mv "$dir/new/source.tar.xz" "$TARBALL"
+	rm -rf "$dir/new"
+}
+
+# upstream_tarball VERSION: sets TARBALL to the upstream source that the package
+# of this version was made from, as its source package has it
+upstream_tarball() {
+	local dir=$LAB_DIR/fetch/$BASE/upstream/$1 from uri suite root source status=0
+	TARBALL=$(find "$dir" -name '*.orig.tar.xz' 2>/dev/null || true)
+	[[ -z $TARBALL ]] || return 0
+
+	ask_apt
+	# "PACKAGE | VERSION | URI SUITE/COMPONENT ARCHITECTURE Packages"
+	from=$(awk -v version="$1" '$NF == "Packages" && $3 == version { print $5, $6 }' \
+		"$MADISON")
+	[[ -n $from ]] || skip "apt does not offer $PACKAGE $1 any more"
+	read -r uri suite <<<"$from"
+	suite=${suite%%/*}
+	apt_for "$BASE" apt-cache show "$PACKAGE=$1" >"$WORK_TMP/shown"
+	# "Source: NAME" or "Source: NAME (VERSION)"
+	source=$(sed -nE 's/^Source: ([^ ]+) \(([^)]*)\)$/\1=\2/p' "$WORK_TMP/shown")
+	[[ -n $source ]] || source=$(sed -n 's/^Source: //p' "$WORK_TMP/shown")=$1
+	root=source-$suite
+	mkdir -p "$LAB_DIR/apt/$root"/{lists,cache/archives}/partial
+	echo "deb-src [signed-by=$APT_KEYRING] $uri $suite main" >"$LAB_DIR/apt/$root/sources.list"
+	apt_of "$root" apt-get -qq -o APT::Update::Error-Mode=any update ||
+		skip "the source packages of $suite cannot be listed"
+	apt_of "$root" apt-cache showsrc "${source%%=*}" >"$WORK_TMP/showsrc" 2>&1 || true
+	grep -qxF "Version: ${source#*=}" "$WORK_TMP/showsrc" ||
+		skip "$suite has no source package ${source/=/ }"
+	rm -rf "$dir" "$dir.new"
+	mkdir -p "$dir.new"
+	say "fetching the source package ${source/=/ }"
+	(cd "$dir.new" && apt_of "$root" apt-get -qq source --download-only --only-source \
+		"$source") >"$WORK_TMP/download" 2>&1 || status=$?
+	if ((status)); then
+		cat "$WORK_TMP/download"
+		# Some mirrors list the sources and do not have them.
+		! grep -q ' 404 ' "$WORK_TMP/download" ||
+			skip "the mirror lists the source package ${source/=/ } and has it not (404)"
+		fail "$suite has ${source/=/ }, but it cannot be downloaded"
+	fi
+	mv "$dir.new" "$dir"
+	TARBALL=$(find "$dir" -name '*.orig.tar.xz')
+	[[ -n $TARBALL ]] || fail "the source package ${source/=/ } has no .orig.tar.xz"
+}
+
+# other_tree BASE: that of another base, made if it is not there
+other_tree() {
+	local status=0
+	[[ ! -d $LAB_DIR/src/$1-pfnmap ]] || return 0
+	bash "$LAB_TOP/scripts/apply.sh" "$1-pfnmap" || status=$?
+	((status != 4)) || skip "the source of $1 cannot be had"
+	((!status)) || fail "there is no tree of $1"
+}
+
+# applies_to VERSION TARBALL: all patches and the harness, to the files of another
+# source that they touch
+applies_to() {
+	local SOURCE_VERSION=$1 tree=$WORK_TMP/tree list=$WORK_TMP/list
+	local kept=$LAB_DIR/fetch/$BASE/files/$1 file missing=''
+	harness_commit "$BASE" "$SRC" "$LAST" >"$WORK_TMP/harness"
+	git -C "$SRC" diff --name-only --no-renames --diff-filter=a base \
+		"$(cat "$WORK_TMP/harness")" >"$list"
+	find "$LAB_TOP/series/$BASE" -path '*/before-*.patch' -exec sed -n 's/^--- a\///p' {} + >>"$list"
+	[[ -s $list ]] || nothing "the patches change no file"
+	while read -r file; do
+		[[ -f $kept/$file ]] || missing=yes
+	done <"$list"
+	if [[ -n $missing ]]; then
+		rm -rf "$kept" "$kept.new"
+		mkdir -p "$kept.new"
+		sed 's/^/*\//' "$list" | sort -u >"$WORK_TMP/members"
+		tar -C "$kept.new" --strip-components=1 --wildcards --no-wildcards-match-slash \
+			-xJf "$2" -T "$WORK_TMP/members"
+		mv "$kept.new" "$kept"
+	fi
+	rm -rf "$tree"
+	cp -r "$kept" "$tree"
+	lab_git -C "$tree" init -q -b pfnmap
+	lab_git -C "$tree" add -A
+	lab_git -C "$tree" commit -q -m "$1"
+	apply_series "$BASE" "$tree" HEAD "$WORK_TMP/patches"
+	harness_commit "$BASE" "$tree" "$SERIES_END" >/dev/null
+	echo "applies to $1"
+}

@@ -1,0 +1,79 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0
+#
+# Tests of the series of LAB_TEST_BASE, whose tree is applied already.
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+	TOP=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+	BASE=${LAB_TEST_BASE:?which base?}
+	K=$BASE-pfnmap
+	cd "$TOP" || return
+}
+
+# content PATCH: without what depends on where in a file a hunk stands
+content() {
+	sed -E 's/^@@ [^@]*@@/@@/; /^index /d; /^base: /d' "$1"
+}
+
+@test "series: apply and export give the same bytes" {
+	run bash -c '
+		VERB=test
+		LAB_TOP=$PWD
+		source scripts/lib/common.sh
+		source scripts/lib/tree.sh
+		git -C ".lab/src/$2" diff --quiet refs/lab/series || exit 9
+		export_series "$1" "$LAB_DIR/src/$2" refs/lab/series "$3"
+	' - "$BASE" "$K" "$BATS_TEST_TMPDIR/export"
+	[ "$status" -eq 0 ]
+	fetched=$(cat ".lab/fetch/$BASE/version")
+	exported_from=$(sed -n 's/^Version: //p' "series/$BASE/BASE")
+	for patch in series/"$BASE"/*.patch; do
+		exported=$BATS_TEST_TMPDIR/export/$(basename "$patch")
+		if [ "$fetched" = "$exported_from" ]; then
+			cmp "$patch" "$exported"
+		else
+			# On another point release line numbers and blobs differ.
+			diff <(content "$patch") <(content "$exported")
+		fi
+	done
+	[ "$(ls "$BATS_TEST_TMPDIR/export" | wc -l)" -eq "$(ls series/"$BASE"/*.patch | wc -l)" ]
+}
+
+@test "series: the cover letter lists the patches there are" {
+	for patch in series/"$BASE"/[0-9]*.patch; do
+		[[ $patch == */0000-* ]] && continue
+		subject=$(awk '/^Subject: /{f=1} f&&/^$/{exit} f' "$patch" | tr -d '\n' |
+			sed 's/^Subject: \[[^]]*\] //')
+		grep -qxF "  $subject" "series/$BASE/0000-cover-letter.patch"
+	done
+	count=$(ls series/"$BASE"/[0-9]*.patch | grep -cv /0000-)
+	grep -q " ($count):\$" "series/$BASE/0000-cover-letter.patch"
+}
+
+@test "series: the mailable one has the harness as its last patch" {
+	./lab series "$BASE" >/dev/null
+	last=$(ls .lab/series/"$BASE"/[0-9]*.patch | tail -n 1)
+	grep -q "selftests/vfio/pfnmap/" "$last"
+	! ls series/"$BASE" | grep -q selftests
+}
+
+@test "apply: a patch that does not fit is named with its file" {
+	run bash -c '
+		VERB=test
+		LAB_TOP=$PWD
+		source scripts/lib/common.sh
+		source scripts/lib/tree.sh
+		git init -q "$1/tree" && cd "$1/tree"
+		touched=$(sed -n "s/^--- a.//p" "$LAB_TOP/series/$2"/0001-*.patch | head -n 1)
+		mkdir -p "$(dirname "$touched")" && echo >"$touched"
+		echo "it touches $touched"
+		lab_git add . && lab_git commit -qm base
+		apply_patches "$2" "$1/tree" "$LAB_TOP/series/$2"
+	' - "$BATS_TEST_TMPDIR" "$BASE"
+	[ "$status" -ne 0 ]
+	touched=$(sed -n 's/^it touches //p' <<<"$output")
+	[[ $output == *"error: patch failed: $touched"* ]]
+	[[ $output == *"0001-"*"does not apply"* ]]
+}

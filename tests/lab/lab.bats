@@ -1,0 +1,87 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0
+#
+# Tests of ./lab itself, none of which boots.
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+	TOP=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+	BASE=${LAB_TEST_BASE:?which base?}
+	K=$BASE-pfnmap
+	cd "$TOP" || return
+}
+
+# totals: what ktap_totals makes of standard input
+totals() {
+	cat >"$BATS_TEST_TMPDIR/ktap"
+	bash -c 'source scripts/lib/ktap.sh && ktap_totals "$1"' - "$BATS_TEST_TMPDIR/ktap"
+}
+
+@test "ktap: passed, failed and skipped are told apart" {
+	run totals <<-'END'
+		TAP version 13
+		1..4
+		ok 1 a
+		not ok 2 b
+		# detail
+		ok 3 c # SKIP no device
+		ok 4 d
+	END
+	[ "$output" = "2 1 1" ]
+}
+
+@test "ktap: a run that ends before its plan has failures" {
+	run totals <<-'END'
+		TAP version 13
+		1..5
+		ok 1 a
+	END
+	[ "$output" = "1 4 0" ]
+}
+
+@test "ktap: a run of nothing is a skip with a reason, or a failure" {
+	run totals <<<"1..0 # SKIP no device"
+	[ "$output" = "0 0 1" ]
+	run totals <<<"1..0 # SKIP"
+	[ "$output" = "0 1 0" ]
+	run totals <<<"1..0"
+	[ "$output" = "0 1 0" ]
+}
+
+@test "ktap: output without a plan is a failure" {
+	run totals <<<"Kernel panic - not syncing"
+	[ "$output" = "0 1 0" ]
+}
+
+@test "lab: help lists the verbs, an unknown one is refused" {
+	run ./lab help
+	[ "$status" -eq 0 ]
+	[[ $output == *"boot KERNEL"* ]]
+	run ./lab nonsense
+	[ "$status" -eq 2 ]
+	run ./lab lib/common
+	[ "$status" -eq 2 ]
+}
+
+@test "lab: every verb answers --help" {
+	for script in scripts/*.sh; do
+		run ./lab "$(basename "$script" .sh)" --help
+		[ "$status" -eq 0 ]
+		[[ ${lines[0]} == "lab "* ]]
+	done
+}
+
+@test "lab: a kernel that does not exist is named, with those that do" {
+	run ./lab boot 5.0-pfnmap -- true
+	[ "$status" -eq 1 ]
+	[[ $output == *"5.0-pfnmap"*"$BASE-pfnmap"* ]]
+}
+
+@test "deb: an unknown base and a missing configuration are named" {
+	run ./lab deb
+	[ "$status" -eq 2 ]
+	run ./lab deb "$BASE" --config /nonexistent
+	[ "$status" -eq 1 ]
+	[[ $output == *"no file /nonexistent"* ]]
+}
