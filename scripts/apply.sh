@@ -8,6 +8,10 @@
 # not at all: when one does not, its name and the file are printed. The test
 # harness is no part of it: it is built from this repository's own files.
 #
+# Where the queue is in parts (series/BASE/PART/), a branch of the name of each ends
+# where the part does and has the text of its cover letter as description. The
+# kernel BASE-PART has the parts up to that one, in a tree of its own.
+#
 # A tree that is up to date is left alone. One with work in it that is not in
 # series/ yet is never overwritten unless --force says so; --keep leaves such a
 # tree as it is and counts that as success.
@@ -48,7 +52,8 @@ if [[ -z $force ]] && git -C "$SRC" rev-parse -q --verify refs/lab/series >/dev/
 		say ".lab/src/$KERNEL is used as it stands, with work that is not in series/$BASE"
 		exit 0
 	fi
-	[[ $(git -C "$SRC" config lab.applied || true) != "$(series_stamp "$BASE")" ]] || exit 0
+	[[ $(git -C "$SRC" config lab.applied || true) != "$(series_stamp "$BASE" "${PARTS[-1]}")" ]] ||
+		exit 0
 fi
 clone_base_tree "$BASE" "$SRC"
 tmpdir
@@ -57,8 +62,7 @@ apply_series "$BASE" "$SRC" base
 git -C "$SRC" update-ref -d refs/lab/series
 # Files that are as they are to be keep their dates, so that nothing is built anew
 # for a message or a cover letter.
-git -C "$SRC" checkout -q -f -B pfnmap "$SERIES_END"
-git -C "$SRC" update-ref refs/lab/start "$SERIES_START"
-git -C "$SRC" update-ref refs/lab/series "$SERIES_END"
+git -C "$SRC" checkout -q -f -B "$(branch_of "${PARTS[-1]}")" "$SERIES_END"
+record_parts "$SRC" "$SERIES_START"
 describe_series "$BASE" "$SRC"
-git -C "$SRC" config lab.applied "$(series_stamp "$BASE")"
+git -C "$SRC" config lab.applied "$(series_stamp "$BASE" "${PARTS[-1]}")"

@@ -17,8 +17,8 @@ args_flag force --force
 parse_args "$@"
 
 if [[ -n $all && -z $force ]]; then
-	for tree in "$LAB_DIR"/src/*-pfnmap; do
-		[[ -d $tree && ! -L $tree ]] || continue
+	for tree in "$LAB_DIR"/src/*-*; do
+		[[ -d $tree && ! -L $tree && $tree != *-stock* && $tree != */check-* ]] || continue
 		tree_is_as_applied "$tree" ||
 			die "${tree#"$LAB_TOP"/} has work that is not in series/; './lab refresh' keeps it, --force drops it"
 	done

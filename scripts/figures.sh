@@ -4,7 +4,7 @@
 #
 # Make anew what is made of results/*/*.json: the tables (results/BASE/bench.txt)
 # and the plots' data beside them, and the figures in README.md and the cover
-# letters (series/BASE/0000-cover-letter.patch). There they stand between two
+# letters (series/BASE/0000-cover-letter.patch, or that of each part). There they stand between two
 # lines, in README.md
 #
 #   <!-- ./lab figures NAME -->
@@ -69,8 +69,11 @@ fi
 for base in "${steps[@]}"; do
 	parse_kernel "$base-pfnmap"
 	lock_tree
-	git -C "$SRC" config branch.pfnmap.description >"$WORK_TMP/description"
-	text=$(fill_figures "$WORK_TMP/description" "$base")
-	git -C "$SRC" config branch.pfnmap.description "$text"
+	for part in "${PARTS[@]}"; do
+		branch=$(branch_of "$part")
+		git -C "$SRC" config "branch.$branch.description" >"$WORK_TMP/description"
+		text=$(fill_figures "$WORK_TMP/description" "$base")
+		git -C "$SRC" config "branch.$branch.description" "$text"
+	done
 	git -C "$SRC" config lab.applied "$(series_stamp "$base")"
 done

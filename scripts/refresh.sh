@@ -7,6 +7,14 @@
 # a change to an existing patch (refresh squashes it in) or a commit of its own
 # for a new one; 'git branch --edit-description' there edits the cover letter.
 #
+# Where the queue is in parts, those are series/BASE/PART/, and a part's commits are
+# those up to the branch of its name; what is on top of the last branch belongs to
+# the last part. The branches move along with fixups, and with a rebase that has
+# --update-refs. For a part that is new, make its folder and its branch; the text of
+# its cover letter is the branch's description or, if it has none, what the folder
+# has in a 0000-cover-letter.patch (a Subject line, an empty one, the text).
+# The tree of BASE-PART has no later parts, and none of them is written.
+#
 # The harness is no patch: edit its files in tools/testing/selftests/vfio/pfnmap
 # of this repository, which is where they are built from.
 VERB=refresh
@@ -19,27 +27,45 @@ kernel=''
 args_operand kernel KERNEL
 parse_args "$@"
 parse_kernel "$kernel"
-[[ $FLAVOUR == pfnmap && -z $CHECKS ]] || die "only a pfnmap tree has patches"
+[[ $FLAVOUR != stock && -z $CHECKS ]] || die "only a tree of patches can be written back"
 need source table
 [[ -d $SRC ]] || die "no tree yet; './lab apply $KERNEL' makes it"
 lock_tree
 [[ -z $(git -C "$SRC" status --porcelain) ]] ||
 	die ".lab/src/$KERNEL has uncommitted changes; commit them (git commit --fixup=...) or drop them first"
 
+# on_last_part: HEAD is on the branch of the last part or on top of it, or what that
+# has would be lost
+on_last_part() {
+	local last
+	last=refs/heads/$(branch_of "${PARTS[-1]}")
+	[[ $(git -C "$SRC" symbolic-ref -q HEAD || true) != "$last" ]] || return 0
+	git -C "$SRC" rev-parse -q --verify "$last" >/dev/null || return 0
+	git -C "$SRC" merge-base --is-ancestor "$last" HEAD ||
+		die "what is checked out in .lab/src/$KERNEL is not on top of ${last#refs/heads/}"
+}
+
+on_last_part
+part_ends "$SRC" refs/heads refs/lab/start HEAD
 if git -C "$SRC" log --format=%s refs/lab/start..HEAD | grep '^fixup! ' >/dev/null; then
 	# What rebase rewrites on its way would be compiled again, mm.h and all
 	# that includes it; the files end as they were, so keep their dates.
 	tmpdir
 	git -C "$SRC" diff --name-only -z --diff-filter=d refs/lab/start HEAD |
 		tar -C "$SRC" --null -T - -cf "$WORK_TMP/dates.tar"
-	GIT_SEQUENCE_EDITOR=: lab_git -C "$SRC" rebase -q -i --autosquash refs/lab/start ||
+	GIT_SEQUENCE_EDITOR=: lab_git -C "$SRC" rebase -q -i --autosquash --update-refs refs/lab/start ||
 		die "the fixups do not squash; resolve it in .lab/src/$KERNEL (git rebase --continue) and refresh again"
 	tar -C "$SRC" -xf "$WORK_TMP/dates.tar"
 fi
 [[ -z $(git -C "$SRC" log --format=%h refs/lab/start..HEAD -- "$HARNESS") ]] ||
 	die "a commit touches $HARNESS; edit those files in this repository instead"
 
-git -C "$SRC" update-ref refs/lab/series HEAD
-export_series "$BASE" "$SRC" HEAD "$LAB_TOP/series/$BASE"
-git -C "$SRC" config lab.applied "$(series_stamp "$BASE")"
-say "series/$BASE: $(series_patches "$LAB_TOP/series/$BASE" | wc -l) patches"
+# As they are after the rebase
+part_ends "$SRC" refs/heads refs/lab/start HEAD
+record_parts "$SRC" refs/lab/start
+export_series "$BASE" "$SRC" "$LAB_TOP/series/$BASE"
+git -C "$SRC" config lab.applied "$(series_stamp "$BASE" "${PARTS[-1]}")"
+for part in "${PARTS[@]}"; do
+	dir=$(part_dir "$BASE" "$part")
+	say "${dir#"$LAB_TOP"/}: $(series_patches "$dir" | wc -l) patches"
+done

@@ -87,9 +87,34 @@ mapfile -t BASES < <(cd "$LAB_TOP/series" && printf '%s\n' */BASE | cut -d/ -f1 
 DEFAULT_BASE=${BASES[0]}
 NEWEST_BASE=${BASES[-1]}
 
-# parse_kernel NAME: BASE-stock or BASE-pfnmap, with or without -debug, -kcsan or
-# -gcov. Sets KERNEL, BASE, FLAVOUR (stock|pfnmap), CHECKS (debug, kcsan, gcov or
-# empty), SRC, BUILD.
+# queue_parts BASE [LAST]: sets PARTS to the names of the parts of its queue, in
+# order, as far as LAST if that is given; fails if there is no such part. A queue
+# that lies in series/BASE itself is one part whose name is empty.
+queue_parts() {
+	local dir loose
+	PARTS=()
+	for dir in "$LAB_TOP/series/$1"/[0-9]-*/; do
+		[[ -d $dir ]] || continue
+		PARTS+=("$(basename "$dir")")
+		[[ ${PARTS[-1]} != "${2:-}" ]] || break
+	done
+	if ((!${#PARTS[@]})); then
+		PARTS=('')
+	else
+		# They would be in no kernel, and no one would be told.
+		loose=$(find "$LAB_TOP/series/$1" -maxdepth 1 -name '[0-9]*.patch')
+		[[ -z $loose ]] || die "series/$1 has parts, and patches that are in none: $(xargs -n1 basename <<<"$loose" | xargs)"
+	fi
+	[[ -z ${2:-} || ${PARTS[-1]} == "$2" ]]
+}
+
+# part_dir BASE PART: where its patches are
+part_dir() { echo "$LAB_TOP/series/$1${2:+/$2}"; }
+
+# parse_kernel NAME: BASE-stock, BASE-pfnmap or BASE-PART, the kernel with all parts
+# of the queue up to that one, each with or without -debug, -kcsan or -gcov. A
+# BASE has no dash in its name. Sets KERNEL, BASE, FLAVOUR (stock, pfnmap or PART),
+# PARTS (those that it has), CHECKS (debug, kcsan, gcov or empty), SRC, BUILD.
 parse_kernel() {
 	KERNEL=$1
 	CHECKS=
@@ -98,21 +123,30 @@ parse_kernel() {
 		CHECKS=${rest##*-}
 		rest=${rest%-*}
 	fi
-	BASE=${rest%-*}
-	FLAVOUR=${rest##*-}
-	if [[ $FLAVOUR != stock && $FLAVOUR != pfnmap ]] ||
-		[[ ! -f $LAB_TOP/series/$BASE/BASE ]]; then
-		die "no kernel '$1'; there are $(known_kernels)"
-	fi
+	BASE=${rest%%-*}
+	FLAVOUR=${rest#*-}
+	PARTS=()
+	[[ $rest == *-* && -f $LAB_TOP/series/$BASE/BASE ]] || no_kernel "$1"
+	case $FLAVOUR in
+	stock) ;;
+	pfnmap) queue_parts "$BASE" ;;
+	*) queue_parts "$BASE" "$FLAVOUR" || no_kernel "$1" ;;
+	esac
 	# In the real folder: kbuild compiles anew what was compiled under another name.
 	SRC=$(readlink -m "$LAB_DIR/src")/$KERNEL
 	BUILD=$(readlink -m "$LAB_DIR/build")/$KERNEL
 }
 
+no_kernel() { die "no kernel '$1'; there are $(known_kernels)"; }
+
 known_kernels() {
-	local base names=()
+	local base part names=() PARTS
 	for base in "${BASES[@]}"; do
 		names+=("$base-stock" "$base-pfnmap")
+		queue_parts "$base"
+		for part in "${PARTS[@]}"; do
+			[[ -z $part ]] || names+=("$base-$part")
+		done
 	done
 	echo "${names[*]} (each also with -debug, -kcsan or -gcov)"
 }

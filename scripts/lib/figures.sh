@@ -132,29 +132,47 @@ make_figures() {
 	esac
 }
 
+# cover_letters BASE: sets COVERS to that of each part of its queue
+cover_letters() {
+	local part PARTS
+	COVERS=()
+	queue_parts "$1"
+	for part in "${PARTS[@]}"; do
+		COVERS+=("series/$1${part:+/$part}/0000-cover-letter.patch")
+	done
+}
+
 # figures_files: those that are made from results/, or in part, in FILES
 figures_files() {
 	local base
 	FILES=(README.md results/size.dat results/counts.dat)
 	measured_bases
 	for base in "${MEASURED[@]}"; do
-		FILES+=("results/$base/bench.txt" "series/$base/0000-cover-letter.patch")
+		cover_letters "$base"
+		FILES+=("results/$base/bench.txt" "${COVERS[@]}")
 	done
 }
 
-# expect_marks: the texts have their figures between marks
-expect_marks() {
-	local file wanted name names
-	for file in README.md "${FILES[@]}"; do
-		case $file in
-		README.md) wanted='bench clients waits' ;;
-		series/*) wanted='times' ;;
-		*) continue ;;
-		esac
+# expect_mark NAME FILE...: one of them at least has these figures between marks
+expect_mark() {
+	local name=$1 file names
+	shift
+	for file; do
 		names=$(figures_named "$LAB_TOP/$file")
-		for name in $wanted; do
-			[[ $'\n'$names$'\n' == *$'\n'"$name"$'\n'* ]] ||
-				die "$file has no mark of the figures '$name'"
-		done
+		[[ $'\n'$names$'\n' != *$'\n'"$name"$'\n'* ]] || return 0
+	done
+	die "$* has no mark of the figures '$name'"
+}
+
+# expect_marks: the texts have their figures between marks: the README its own, and
+# of the cover letters of a base, one
+expect_marks() {
+	local base name
+	for name in bench clients waits; do
+		expect_mark "$name" README.md
+	done
+	for base in "${MEASURED[@]}"; do
+		cover_letters "$base"
+		expect_mark times "${COVERS[@]}"
 	done
 }

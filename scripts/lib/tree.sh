@@ -67,33 +67,113 @@ series_patches() {
 	find "$1" -maxdepth 1 -name '[0-9]*.patch' ! -name '0000-*' | LC_ALL=C sort
 }
 
-# series_stamp BASE: changes when the source or a patch does
+# series_stamp BASE [LAST]: changes when the source, a patch or the part that it is
+# in does; of the parts up to LAST only, if that is given
 series_stamp() {
+	local PARTS files
+	queue_parts "$@"
+	files=$(
+		cd "$LAB_TOP/series/$1" || exit
+		find . -path './before-*/*.patch'
+		for part in "${PARTS[@]}"; do
+			find "./$part" -maxdepth 1 -name '*.patch'
+		done
+	)
 	{
 		source_version "$1"
-		find "$LAB_TOP/series/$1" -name '*.patch' | LC_ALL=C sort | xargs -r cat
-	} 2>/dev/null | sha256sum | cut -d' ' -f1
+		LC_ALL=C sort <<<"$files" | (cd "$LAB_TOP/series/$1" && xargs -r sha256sum)
+	} | sha256sum | cut -d' ' -f1
 }
 
 harness_files() {
 	(cd "$LAB_TOP" && find "$HARNESS" -type f | LC_ALL=C sort)
 }
 
-# tree_is_as_applied TREE: neither a change nor a commit that is not in series/
+# A tree has a branch for each part, of its name, that ends where the part does; HEAD
+# is on that of the last. What was applied stays in refs/lab/: start is the commit
+# that the first part begins on, parts/PART the last one of a part that has a name,
+# series that of all.
+
+# branch_of PART: that of a queue in one part is called pfnmap
+branch_of() { echo "${1:-pfnmap}"; }
+
+# parts_applied TREE [NAMESPACE]: "COMMIT PART", one a line, as they were applied or as
+# they are now (heads); nothing for a part without a name
+parts_applied() {
+	local id name list
+	list=$(git -C "$1" for-each-ref --format='%(objectname) %(refname:lstrip=3)' refs/lab/parts)
+	while read -r id name; do
+		[[ -n $name ]] || continue
+		[[ ${2:-} != heads ]] || id=$(git -C "$1" rev-parse -q --verify "refs/heads/$name" || true)
+		echo "$id $name"
+	done <<<"$list"
+}
+
+# tree_is_as_applied TREE: neither a change nor a commit that is not in series/, nor
+# a part that ends elsewhere
 tree_is_as_applied() {
 	[[ -z $(git -C "$1" status --porcelain 2>/dev/null) ]] &&
 		[[ $(git -C "$1" rev-parse HEAD) == \
-			"$(git -C "$1" rev-parse -q --verify refs/lab/series)" ]]
+			"$(git -C "$1" rev-parse -q --verify refs/lab/series)" ]] &&
+		[[ $(parts_applied "$1") == "$(parts_applied "$1" heads)" ]]
+}
+
+# part_ends TREE NAMESPACE FIRST LAST: sets ENDS to the last commit of each of PARTS,
+# which are those that the refs below NAMESPACE (refs/heads or refs/lab/parts) point
+# to; the last part has all up to LAST. Dies unless each has a commit on top of the
+# one before it.
+part_ends() {
+	local tree=$1 part end before
+	before=$(git -C "$tree" rev-parse --verify "$3^{commit}")
+	ENDS=()
+	for part in "${PARTS[@]}"; do
+		end=$4
+		((${#ENDS[@]} == ${#PARTS[@]} - 1)) || end=$2/$part
+		end=$(git -C "$tree" rev-parse -q --verify "$end^{commit}") ||
+			die "${tree#"$LAB_TOP"/} has no branch $part"
+		git -C "$tree" merge-base --is-ancestor "$before" "$end" ||
+			die "the part ${part:-of all patches} does not begin where the one before it ends: ${end::12} is not on top of ${before::12} (git rebase --update-refs puts it there)"
+		[[ $before != "$end" ]] || die "the part ${part:-of all patches} has no commit"
+		ENDS+=("$end")
+		before=$end
+	done
+}
+
+# record_parts TREE START: that PARTS are as they end in ENDS, and their branches as
+# well. Branches of parts that are no more are removed.
+record_parts() {
+	local tree=$1 i name gone
+	gone=$(git -C "$tree" for-each-ref --format='%(refname:lstrip=3)' refs/lab/parts)
+	for name in $gone; do
+		git -C "$tree" update-ref -d "refs/lab/parts/$name"
+		[[ " ${PARTS[*]} " == *" $name "* ]] || drop_branch "$tree" "$name"
+	done
+	[[ -z ${PARTS[0]} ]] || drop_branch "$tree" "$(branch_of '')"
+	for i in "${!PARTS[@]}"; do
+		git -C "$tree" update-ref "refs/heads/$(branch_of "${PARTS[i]}")" "${ENDS[i]}"
+		[[ -z ${PARTS[i]} ]] ||
+			git -C "$tree" update-ref "refs/lab/parts/${PARTS[i]}" "${ENDS[i]}"
+	done
+	git -C "$tree" update-ref refs/lab/start "$2"
+	git -C "$tree" update-ref refs/lab/series "${ENDS[-1]}"
+}
+
+# drop_branch TREE NAME: if it is there and HEAD not on it
+drop_branch() {
+	if git -C "$1" rev-parse -q --verify "refs/heads/$2" >/dev/null &&
+		[[ $(git -C "$1" symbolic-ref -q HEAD || true) != "refs/heads/$2" ]]; then
+		git -C "$1" branch -q -D "$2"
+	fi
 }
 
 # apply_series BASE TREE PARENT [DIRECTORY]: one commit a mail of DIRECTORY (default:
-# series/BASE) on top of PARENT, exact context. A source older than VERSION first
-# gets what series/BASE/before-VERSION/ holds. Neither a file nor a branch of TREE
-# changes; sets SERIES_START to the commit that the series begins on, SERIES_END
-# to its last one.
-# shellcheck disable=SC2034 # both are for the caller
+# those of PARTS in series/BASE) on top of PARENT, exact context. A source older
+# than VERSION first gets what series/BASE/before-VERSION/ holds. Neither a file nor
+# a branch of TREE changes; sets SERIES_START to the commit that the series begins
+# on, ENDS to the last one of each directory, SERIES_END to the last one.
+# shellcheck disable=SC2034 # they are for the caller
 apply_series() {
-	local base=$1 tree=$2 dir version
+	local base=$1 tree=$2 dir version part dirs=()
 	version=$(source_version "$base")
 	SERIES_START=$(git -C "$tree" rev-parse --verify "$3^{commit}")
 	for dir in "$LAB_TOP/series/$base"/before-*/; do
@@ -102,7 +182,18 @@ apply_series() {
 			SERIES_START=$(apply_patches "$base" "$tree" "$dir" "$SERIES_START")
 		fi
 	done
-	SERIES_END=$(apply_patches "$base" "$tree" "${4:-$LAB_TOP/series/$base}" "$SERIES_START")
+	if [[ -n ${4:-} ]]; then
+		dirs=("$4")
+	else
+		for part in "${PARTS[@]}"; do
+			dirs+=("$(part_dir "$base" "$part")")
+		done
+	fi
+	SERIES_END=$SERIES_START ENDS=()
+	for dir in "${dirs[@]}"; do
+		SERIES_END=$(apply_patches "$base" "$tree" "$dir" "$SERIES_END")
+		ENDS+=("$SERIES_END")
+	done
 }
 
 # apply_patches BASE TREE DIRECTORY [PARENT]: prints the last commit's id
@@ -117,7 +208,7 @@ apply_patches() {
 	git -C "$tree" read-tree "$parent" || return
 	for patch in $patches; do
 		parent=$(commit_patch "$tree" "$parent" "$patch") ||
-			die "$(basename "$patch") does not apply to $(base_field "$base" Package) $(source_version "$base")"
+			die "${patch#"$LAB_TOP"/} does not apply to $(base_field "$base" Package) $(source_version "$base")"
 	done
 	echo "$parent"
 }
@@ -151,11 +242,21 @@ commit_tree() {
 		commit-tree -p "$2" -F "$3" "$id"
 }
 
-# describe_series BASE TREE: its branch has the text of the cover letter
+# describe_series BASE TREE: the branches of PARTS have the texts of the cover letters
 describe_series() {
-	local text
-	text=$(cover_text "$LAB_TOP/series/$1/0000-cover-letter.patch")
-	git -C "$2" config branch.pfnmap.description "$text"
+	local part text
+	for part in "${PARTS[@]}"; do
+		text=$(cover_text "$(part_dir "$1" "$part")/0000-cover-letter.patch")
+		git -C "$2" config "branch.$(branch_of "$part").description" "$text"
+	done
+}
+
+# part_text BASE TREE PART: the text of its cover letter, which is its branch's
+# description. A branch that was not made by lab apply has none; then it is what
+# series/BASE has.
+part_text() {
+	git -C "$2" config "branch.$(branch_of "$3").description" ||
+		cover_text "$(part_dir "$1" "$3")/0000-cover-letter.patch"
 }
 
 # lock_tree: one at a time at the tree in SRC, or git finds its index locked
@@ -231,19 +332,41 @@ format_patches() {
 		-o "$4" "${@:5}" "$3"
 }
 
-# export_series BASE TREE LAST DIRECTORY: the commits from refs/lab/start to
-# LAST with a cover letter, whose text is the branch's description and whose
-# figures are those of results/
+# export_series BASE TREE DIRECTORY: the commits from refs/lab/start to the last of ENDS
+# as mails, those of each of PARTS in a folder of its name
 export_series() {
-	local base=$1 tree=$2 last=$3 dir=$4 text
+	local base=$1 tree=$2 dir=$3 i start
+	start=$(git -C "$tree" rev-parse --verify refs/lab/start)
+	for i in "${!PARTS[@]}"; do
+		export_part "$base" "$tree" "$start..${ENDS[i]}" "${PARTS[i]}" \
+			"$dir${PARTS[i]:+/${PARTS[i]}}"
+		start=${ENDS[i]}
+	done
+}
+
+# export_part BASE TREE RANGE PART DIRECTORY: the commits with a cover letter, whose
+# text is the description of the part's branch and whose figures are those of
+# results/
+export_part() {
+	local base=$1 tree=$2 range=$3 part=$4 dir=$5 text
 	tmpdir
-	git -C "$tree" config branch.pfnmap.description >"$WORK_TMP/description"
+	part_text "$base" "$tree" "$part" >"$WORK_TMP/description"
+	[[ -s $WORK_TMP/description ]] ||
+		die "there is no text for the cover letter of $base${part:+, part $part}: its branch has no description, and series/ no letter"
 	text=$(fill_figures "$WORK_TMP/description" "$base")
 	# The text of a cover letter belongs to a branch, so there has to be one.
-	git -C "$tree" branch -f --no-track export "$last"
+	git -C "$tree" branch -f --no-track export "${range##*..}"
 	git -C "$tree" config branch.export.description "$text"
-	format_patches "$base" "$tree" refs/lab/start..export "$dir" \
+	format_patches "$base" "$tree" "${range%%..*}..export" "$dir" \
 		--cover-letter --cover-from-description=subject
 	git -C "$tree" branch -q -D export
 	base_line "$base" >>"$dir/0000-cover-letter.patch"
+}
+
+# prerequisites TREE RANGE: a line for each patch that has to be there before, as git
+# format-patch --base has it. Plumbing, which no configuration changes.
+prerequisites() {
+	git -C "$1" rev-list --reverse "$2" |
+		git -C "$1" diff-tree --stdin -p | git patch-id --stable |
+		sed 's/ .*//; s/^/prerequisite-patch-id: /'
 }
