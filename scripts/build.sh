@@ -4,8 +4,9 @@
 #
 # Build KERNEL (6.12-stock, 6.12-pfnmap, each also with -debug, -kcsan or -gcov)
 # into .lab/build/KERNEL, so that arch/x86/boot/bzImage there can be booted. The
-# configuration is allnoconfig plus scripts/kconfig/*.config; an option that
-# did not survive is an error. The tree is built as it stands in
+# configuration is allnoconfig plus scripts/kconfig/*.config and, of each part of
+# the queue that the kernel has, series/BASE/PART/config if there is one; an option
+# that did not survive is an error. The tree is built as it stands in
 # .lab/src/KERNEL, uncommitted work included.
 VERB=build
 # shellcheck source=scripts/lib/common.sh
@@ -82,8 +83,7 @@ count_lines() {
 
 bash "$LAB_TOP/scripts/apply.sh" "$KERNEL" --keep
 [[ $CHECKS != gcov ]] || count_lines
-fragments=("$LAB_TOP"/scripts/kconfig/{guest,vfio}.config)
-[[ -z $CHECKS ]] || fragments+=("$LAB_TOP/scripts/kconfig/$CHECKS.config")
-configure "${fragments[@]}"
+kernel_fragments "$CHECKS"
+configure "${FRAGMENTS[@]}"
 compile
 ! grep -qx CONFIG_MODULES=y "$BUILD/.config" || compile_module

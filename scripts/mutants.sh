@@ -184,10 +184,9 @@ build() {
 
 # use_kernel CHECKS: its build folder in BUILD, configured
 use_kernel() {
-	local fragments=("$LAB_TOP"/scripts/kconfig/{guest,vfio}.config)
-	[[ -z $1 ]] || fragments+=("$LAB_TOP/scripts/kconfig/$1.config")
+	kernel_fragments "$1"
 	BUILD=$LAB_DIR/mutants/build/$KERNEL${1:+-$1}
-	configure "${fragments[@]}"
+	configure "${FRAGMENTS[@]}"
 }
 
 # build_module: the harness's, where the kernel can load one. A mutant takes it, too.

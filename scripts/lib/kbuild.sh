@@ -27,12 +27,29 @@ kmake() {
 	"${KMAKE[@]}"
 }
 
+# kernel_fragments CHECKS: sets FRAGMENTS to what configures a kernel of BASE that has
+# PARTS: series/BASE/PART/config has what a part adds
+kernel_fragments() {
+	FRAGMENTS=("$LAB_TOP"/scripts/kconfig/{guest,vfio}.config)
+	[[ -z $1 ]] || FRAGMENTS+=("$LAB_TOP/scripts/kconfig/$1.config")
+	part_fragments "${PARTS[@]}"
+}
+
+# part_fragments PART...: adds their own to FRAGMENTS
+part_fragments() {
+	local part file
+	for part; do
+		file=$LAB_TOP/series/$BASE/$part/config
+		[[ -z $part || ! -f $file ]] || FRAGMENTS+=("$file")
+	done
+}
+
 # configure FRAGMENT...: allnoconfig plus the fragments, where a later one has
 # the last word. Every option has to survive: one that olddefconfig drops or
 # changes would give a kernel other than the one asked for. What is configured so
 # already is left alone.
 configure() {
-	local line lost=() stamp
+	local stamp
 	stamp=$(cat "$@" | sha256sum)
 	if [[ -f $BUILD/.config && $(cat "$BUILD/.lab-config" 2>/dev/null) == "$stamp" ]]; then
 		return 0
@@ -42,13 +59,19 @@ configure() {
 		"$@" >"$BUILD/lab.config"
 	KCONFIG_ALLCONFIG=$BUILD/lab.config \
 		run_logged "config-$(basename "$BUILD")" kmake allnoconfig
+	expect_options "$BUILD/lab.config"
+	echo "$stamp" >"$BUILD/.lab-config"
+}
+
+# expect_options FILE: the configuration in BUILD has them
+expect_options() {
+	local line lost=()
 	while read -r line; do
 		if [[ $line == *=n ]]; then
 			! grep -q "^${line%=n}=" "$BUILD/.config" || lost+=("$line")
 		else
 			grep -qx "$line" "$BUILD/.config" || lost+=("$line")
 		fi
-	done <"$BUILD/lab.config"
+	done <"$1"
 	((!${#lost[@]})) || die "these options did not survive olddefconfig: ${lost[*]}"
-	echo "$stamp" >"$BUILD/.lab-config"
 }
