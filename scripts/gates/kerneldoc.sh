@@ -17,12 +17,16 @@ kernel_doc() {
 	sed -E 's/:[0-9]+/:/' "$WORK_TMP/said" >"$3"
 }
 
+compare() {
+	local file existed
+	for file in "${TOUCHED[@]}"; do
+		: >"$WORK_TMP/before"
+		existed=$(git -C "$SRC" ls-tree --name-only "$FIRST" -- "$file")
+		[[ -z $existed ]] || kernel_doc "$FIRST" "$file" "$WORK_TMP/before"
+		kernel_doc "$LAST" "$file" "$WORK_TMP/after"
+		only_new "$WORK_TMP/before" "$WORK_TMP/after"
+	done
+}
+
 gate_start "$@"
-touched '*.[ch]'
-for file in "${TOUCHED[@]}"; do
-	: >"$WORK_TMP/before"
-	existed=$(git -C "$SRC" ls-tree --name-only "$FIRST" -- "$file")
-	[[ -z $existed ]] || kernel_doc "$FIRST" "$file" "$WORK_TMP/before"
-	kernel_doc "$LAST" "$file" "$WORK_TMP/after"
-	only_new "$WORK_TMP/before" "$WORK_TMP/after"
-done
+each_part '*.[ch]' compare

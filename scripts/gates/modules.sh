@@ -16,14 +16,18 @@ undefined() {
 	[[ -s $2 ]] || nothing "nm has found no symbol"
 }
 
+compare() {
+	local new symbol
+	undefined "$FIRST" "$WORK_TMP/before"
+	undefined "$LAST" "$WORK_TMP/after"
+	expect_objects
+	new=$(LC_ALL=C comm -13 "$WORK_TMP/before" "$WORK_TMP/after")
+	for symbol in $new; do
+		git -C "$SRC" grep -qE "EXPORT_[A-Z_]*\($symbol\b" "$LAST" ||
+			fail "$symbol is not exported"
+		echo "$symbol is exported"
+	done
+}
+
 gate_start "$@"
-touched '*.[ch]'
-undefined "$FIRST" "$WORK_TMP/before"
-undefined "$LAST" "$WORK_TMP/after"
-expect_objects
-new=$(LC_ALL=C comm -13 "$WORK_TMP/before" "$WORK_TMP/after")
-for symbol in $new; do
-	git -C "$SRC" grep -qE "EXPORT_[A-Z_]*\($symbol\b" "$LAST" ||
-		fail "$symbol is not exported"
-	echo "$symbol is exported"
-done
+each_part '*.[ch]' compare

@@ -25,8 +25,11 @@ sparse_warnings() {
 	awk '/(warning|error):/' "$log" | sed -E 's/:[0-9]+:[0-9]+:/:/' >"$2"
 }
 
+compare() {
+	sparse_warnings "$FIRST" "$WORK_TMP/before"
+	sparse_warnings "$LAST" "$WORK_TMP/after"
+	only_new "$WORK_TMP/before" "$WORK_TMP/after"
+}
+
 gate_start "$@"
-touched '*.c'
-sparse_warnings "$FIRST" "$WORK_TMP/before"
-sparse_warnings "$LAST" "$WORK_TMP/after"
-only_new "$WORK_TMP/before" "$WORK_TMP/after"
+each_part '*.c' compare

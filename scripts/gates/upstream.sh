@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# upstream - the series applies to the upstream source, which the cover letter names
+# upstream - the series applies to the upstream source, which each cover letter names
 #
 # The upstream source is the .orig.tar.xz of the package that the tree is made of.
 # shellcheck source=scripts/lib/gates.sh
@@ -10,9 +10,11 @@ gate_start "$@"
 version=$(source_version "$BASE")
 [[ -n $version ]] || nothing "no source of $BASE was fetched"
 line=$(base_line "$BASE")
-cover=$LAB_TOP/series/$BASE/0000-cover-letter.patch
-last=$(tail -n 1 "$cover")
-[[ $last == "$line" ]] || fail "the cover letter ends with '$last', not '$line'"
+cover_letters "$BASE"
+for cover in "${COVERS[@]}"; do
+	last=$(tail -n 1 "$LAB_TOP/$cover")
+	[[ $last == "$line" ]] || fail "$cover ends with '$last', not '$line'"
+done
 
 export_patches
 upstream_tarball "$version"

@@ -39,9 +39,10 @@ skip() {
 	exit 4
 }
 
-# gate_start BASE A..B: sets FIRST, LAST and COMMITS, the ids between them
+# gate_start BASE A..B: sets FIRST, LAST and COMMITS, the ids between them, and
+# PARTS_AT to where the refs are that the parts end at
 gate_start() {
-	local commits
+	local commits series
 	(($# == 2)) || die "usage: scripts/gates/NAME.sh BASE A..B"
 	parse_kernel "$1-pfnmap"
 	[[ -d $SRC ]] || die "no tree yet; './lab apply $KERNEL' makes it"
@@ -53,13 +54,67 @@ gate_start() {
 	commits=$(git -C "$SRC" rev-list --reverse "$FIRST..$LAST")
 	[[ -n $commits ]] || nothing "no commit in $2"
 	mapfile -t COMMITS <<<"$commits"
+	series=$(git -C "$SRC" rev-parse --verify refs/lab/series)
+	PARTS_AT=refs/heads
+	[[ $LAST != "$series" ]] || PARTS_AT=refs/lab/parts
 	tmpdir
+}
+
+# part_ranges: sets RANGES to those of each of PARTS, all of which have to be in the
+# range. What is in series/ is in parts as it was applied, other commits as the
+# branches of the tree have it.
+part_ranges() {
+	local end start=$FIRST
+	part_ends "$SRC" "$PARTS_AT" "$FIRST" "$LAST"
+	RANGES=()
+	for end in "${ENDS[@]}"; do
+		RANGES+=("$start..$end")
+		start=$end
+	done
+}
+
+# has_part COMMIT PART: is the whole of it in the commit?
+has_part() {
+	local end status=0
+	end=$(git -C "$SRC" rev-parse --verify "$PARTS_AT/$2^{commit}") || fail "there is no part $2"
+	git -C "$SRC" merge-base --is-ancestor "$end" "$1" || status=$?
+	((status <= 1)) || fail "git merge-base ended with code $status"
+	return "$status"
+}
+
+# each_part PATHSPEC COMMAND...: run it with FIRST and LAST, one after the other, as
+# those of each part that touches such a file and lies in the range, and with
+# TOUCHED. Each part is merged by itself, so it has to be right without the next.
+each_part() {
+	local pathspec=$1 part first=$FIRST last=$LAST ends=() end files
+	shift
+	touched "$pathspec"
+	for part in "${PARTS[@]}"; do
+		if [[ -n $part ]] && has_part "$last" "$part" && ! has_part "$first" "$part"; then
+			ends+=("$(git -C "$SRC" rev-parse --verify "$PARTS_AT/$part^{commit}")")
+		fi
+	done
+	for end in "${ends[@]}" "$last"; do
+		LAST=$end
+		files=$(changed_files "$pathspec")
+		if [[ -n $files ]]; then
+			mapfile -t TOUCHED <<<"$files"
+			"$@"
+		fi
+		FIRST=$LAST
+	done
+	FIRST=$first
+}
+
+# changed_files PATHSPEC...: those that the commits change and leave, one a line
+changed_files() {
+	git -C "$SRC" diff --name-only --no-renames --diff-filter=d "$FIRST" "$LAST" -- "$@"
 }
 
 # touched PATHSPEC...: sets TOUCHED to the files the commits change and leave
 touched() {
 	local files
-	files=$(git -C "$SRC" diff --name-only --no-renames --diff-filter=d "$FIRST" "$LAST" -- "$@")
+	files=$(changed_files "$@")
 	[[ -n $files ]] || nothing "no file like $* is touched"
 	mapfile -t TOUCHED <<<"$files"
 }
@@ -102,17 +157,30 @@ checkout() {
 	git -C "$CHECK_SRC" checkout -q -f --detach "$1"
 }
 
+# checked_out_fragments: sets FRAGMENTS to those of a kernel of what is checked out. In
+# the midst of a part its options need not be there yet. SRC has to be the tree that
+# has the parts.
+checked_out_fragments() {
+	local commit part
+	commit=$(git -C "$CHECK_SRC" rev-parse --verify HEAD)
+	FRAGMENTS=("$LAB_TOP"/scripts/kconfig/{guest,vfio}.config)
+	for part in "${PARTS[@]}"; do
+		[[ -z $part ]] || ! has_part "$commit" "$part" || part_fragments "$part"
+	done
+}
+
 # build_in VARIANT TARGET...: make them of what is checked out; afterwards BUILD is
 # where to
 build_in() {
-	local variant=$1 dir=$LAB_TOP/scripts/kconfig fragments
+	local variant=$1 dir=$LAB_TOP/scripts/kconfig fragments FRAGMENTS
+	checked_out_fragments
 	local SRC=$CHECK_SRC
 	shift
 	BUILD=$LAB_DIR/build/check-$BASE-$variant
 	KBUILD_ARCH=()
 	fragments=("$dir/check/common.config" "$dir/check/builtin.config" "$dir/check/$variant.config")
 	case $variant in
-	x86) fragments=("$dir"/{guest,vfio}.config) ;;
+	x86) fragments=("${FRAGMENTS[@]}") ;;
 	modules) fragments=("$dir"/check/{common,modules}.config) ;;
 	x86-32) KBUILD_ARCH=(ARCH=i386) ;;
 	arm64) KBUILD_ARCH=(ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu-) ;;
@@ -135,9 +203,11 @@ expect_objects() {
 	done
 }
 
-# compile_variant VARIANT: all that includes what is touched, as far as it goes
-compile_variant() {
-	touched '*.[ch]'
+# compile_variant VARIANT: all that includes what is touched, as far as it goes, at
+# the end of each part
+compile_variant() { each_part '*.[ch]' compile_last "$1"; }
+
+compile_last() {
 	checkout "$LAST"
 	build_in "$1" -s prepare mm/ drivers/vfio/
 	expect_objects
