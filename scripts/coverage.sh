@@ -9,6 +9,8 @@
 # FILE:LINE: TEXT. scripts/uncovered says why some cannot be. All that is kept in
 # results/BASE/coverage.txt, what the tests said in .lab/log/coverage-BASE-*.ktap.
 #
+# Where the queue is in parts, a patch has its part's name in front.
+#
 # A line counts for the patch that touched it last. What the compiler leaves no
 # code of, a declaration or the second line of a call for example, does not count.
 #

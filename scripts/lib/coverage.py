@@ -8,7 +8,8 @@ TREE is a git tree where START..END are the patches, one commit each. Every GCOV
 holds what gcov --json-format printed, one object after the other; a line was run
 if one of them says so. A line belongs to the patch that last touched it, so what
 a later patch replaces is nobody's. Lines without code (gcov does not know them)
-do not count.
+do not count. Where TREE has refs/lab/parts/PART, which is where a part of the
+patches ends, they are told part by part.
 
 EXPLAINED names lines that no test runs, and why:
 
@@ -21,12 +22,19 @@ import os
 import re
 import subprocess
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 
 class Unusable(Exception):
     """The input cannot be what was meant."""
+
+
+@dataclass(frozen=True)
+class Patch:
+    """What a patch is called: in a row of the table, above its lines."""
+    row: str
+    title: str
 
 
 @dataclass(frozen=True)
@@ -59,12 +67,30 @@ def git(tree, *args):
     return result.stdout.decode(errors="replace").splitlines()
 
 
+def read_parts(tree, start):
+    """{commit: name of the part that it is in}; of no part, no entry"""
+    parts = {}
+    for name in git(tree, "for-each-ref", "--format=%(refname:lstrip=3)",
+                    "--sort=refname", "refs/lab/parts"):
+        for commit in git(tree, "rev-list", f"{start}..refs/lab/parts/{name}"):
+            parts.setdefault(commit, name)
+    return parts
+
+
 def read_patches(tree, start, end):
-    """{commit: subject}, first patch first"""
+    """{commit: Patch}, first patch first, each part's numbered from 1"""
     patches = {}
+    parts = read_parts(tree, start)
+    width = max(map(len, parts.values()), default=0)
+    numbers = Counter()
     for row in git(tree, "log", "--reverse", "--format=%H %s", f"{start}..{end}"):
         commit, _, subject = row.partition(" ")
-        patches[commit] = subject
+        part = parts.get(commit, "")
+        numbers[part] += 1
+        row = f"{numbers[part]:2} {subject}"
+        patches[commit] = Patch(
+            f"{part:{width}} {row}" if width else row,
+            f"{part}: {subject}" if part else subject)
     if not patches:
         raise Unusable(f"{tree}: no patch in {start}..{end}")
     return patches
@@ -144,10 +170,10 @@ def percent(run, lines):
 def table(patches, executable, run):
     """Lines, run, percent: a row for each patch and one for all"""
     yield f"{'patch':50} lines   run"
-    for number, (commit, subject) in enumerate(patches.items(), 1):
+    for commit, patch in patches.items():
         lines = [line for line in executable if line.patch == commit]
         count = sum(line in run for line in lines)
-        name = f"{number:2} {subject}"
+        name = patch.row
         if len(name) > 50:
             name = name[:47] + "..."
         yield f"{name:50} {len(lines):5} {count:5}  {percent(count, len(lines))}"
@@ -157,10 +183,10 @@ def table(patches, executable, run):
 
 def by_patch(patches, lines, describe):
     """The lines under the names of their patches"""
-    for commit, subject in patches.items():
+    for commit, patch in patches.items():
         mine = [line for line in lines if line.patch == commit]
         if mine:
-            yield f"\n{subject}"
+            yield f"\n{patch.title}"
             for line in mine:
                 yield from describe(line)
 
