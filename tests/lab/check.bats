@@ -20,6 +20,11 @@ setup() {
 	TREE=$TOP/.lab/src/$BASE-pfnmap
 	SERIES=$(git -C "$TREE" rev-parse refs/lab/series)
 	START=$(git -C "$TREE" rev-parse refs/lab/start)
+	# Of a queue in parts, the part that has the figures
+	LETTER=$(find "$TOP/series/$BASE" -name 0000-cover-letter.patch -exec grep -l '^  -- times ' {} +)
+	LETTER=${LETTER#"$TOP"/}
+	BRANCH=$(basename "${LETTER%/*}")
+	[[ $BRANCH != "$BASE" ]] || BRANCH=pfnmap
 	export GIT_AUTHOR_NAME=nobody GIT_AUTHOR_EMAIL=nobody@localhost
 	export GIT_COMMITTER_NAME=nobody GIT_COMMITTER_EMAIL=nobody@localhost
 	cd "$TOP" || return
@@ -129,10 +134,10 @@ other_base_or_skip() {
 	passes cover "$START..$SERIES"
 	fails 'Test a gate' cover "$START..$(good)"
 	copy_repository
-	sed -i '/([0-9]*):$/,/^$/s/^  vfio/  another/' "$COPY/series/$BASE/0000-cover-letter.patch"
+	sed -i '/([0-9]*):$/,/^$/s/^  vfio/  another/' "$COPY/$LETTER"
 	fails '< +another' cover "$START..$SERIES"
-	cp "series/$BASE/0000-cover-letter.patch" "$COPY/series/$BASE/"
-	sed -i -E 's/^( [0-9]+ files changed, )[0-9]+/\11/' "$COPY/series/$BASE/0000-cover-letter.patch"
+	cp "$LETTER" "$COPY/$LETTER"
+	sed -i -E 's/^( [0-9]+ files changed, )[0-9]+/\11/' "$COPY/$LETTER"
 	fails 'diffstat' cover "$START..$SERIES"
 }
 
@@ -172,7 +177,7 @@ upstream_has() {
 	upstream_has sed -i 's/[a-z]/x/' "$TYPE1"
 	fails "patch failed: $TYPE1" upstream "$START..$SERIES"
 	upstream_has true
-	sed -i '/^base: /d' "$COPY/series/$BASE/0000-cover-letter.patch"
+	sed -i '/^base: /d' "$COPY/$LETTER"
 	fails "not 'base: v" upstream "$START..$SERIES"
 }
 
@@ -229,12 +234,12 @@ upstream_has() {
 	sed -i 's/^\(    map\/bars\/again .*\) us/\11 us/' "$COPY/README.md"
 	fails '^# -    map/bars/again' figures "$SERIES..$(good)"
 	cp README.md "$COPY/"
-	sed -i 's/^  unmap  .*/  unmap  1 us  1 us/' "$COPY/series/$BASE/0000-cover-letter.patch"
+	sed -i 's/^  unmap  .*/  unmap  1 us  1 us/' "$COPY/$LETTER"
 	fails '^# -  unmap  1 us' figures "$SERIES..$(good)"
-	cp "series/$BASE/0000-cover-letter.patch" "$COPY/series/$BASE/"
-	sed -i '/ -- times --/d' "$COPY/series/$BASE/0000-cover-letter.patch"
+	cp "$LETTER" "$COPY/$LETTER"
+	sed -i '/ -- times --/d' "$COPY/$LETTER"
 	fails "no mark of the figures 'times'" figures "$SERIES..$(good)"
-	cp "series/$BASE/0000-cover-letter.patch" "$COPY/series/$BASE/"
+	cp "$LETTER" "$COPY/$LETTER"
 	jq '.benchmarks[].real_time *= 2' "results/$BASE/bench.json" >"$COPY/results/$BASE/bench.json"
 	fails 'files differ from results/' figures "$SERIES..$(good)"
 }
@@ -245,11 +250,11 @@ upstream_has() {
 	mkdir "$COPY/.lab/src"
 	sed -i '/^<!-- .\/lab figures /,/^<!-- end/{/^<!--/!d}' "$COPY/README.md"
 	run ! cmp -s README.md "$COPY/README.md"
-	sed -i '/^  -- /,/^  ---/{/^  --/!d}' "$COPY/series/$BASE/0000-cover-letter.patch"
+	sed -i '/^  -- /,/^  ---/{/^  --/!d}' "$COPY/$LETTER"
 	run "$COPY/lab" figures
 	[ "$status" -eq 0 ]
 	cmp README.md "$COPY/README.md"
-	cmp "series/$BASE/0000-cover-letter.patch" "$COPY/series/$BASE/0000-cover-letter.patch"
+	cmp "$LETTER" "$COPY/$LETTER"
 }
 
 @test "range-diff: a line more in one series than was reviewed" {
@@ -503,17 +508,17 @@ newer() {
 	[ "$(git -C "$TREE" rev-parse HEAD)" = "$SERIES" ]
 	touch "$NOW"
 	"$COPY/lab" apply "$BASE-pfnmap"
-	sed -i 's/^Assisted-by: Claude$/Assisted-by: Somebody/' "$COPY/series/$BASE"/0001-*.patch
-	sed -i '0,/^Patch /s//Patch no. /' "$COPY/series/$BASE/0000-cover-letter.patch"
+	sed -i 's/^Assisted-by: Claude$/Assisted-by: Somebody/' "$COPY/${LETTER%/*}"/0001-*.patch
+	sed -i '0,/^$/s/^$/\nSaid by a test.\n/' "$COPY/$LETTER"
 	"$COPY/lab" apply "$BASE-pfnmap"
 	[ -z "$(newer)" ]
 	[ -z "$(git -C "$TREE" status --porcelain)" ]
 	git -C "$TREE" log --format=%b refs/lab/start..HEAD | grep -qx 'Assisted-by: Somebody'
-	git -C "$TREE" config branch.pfnmap.description | grep -q '^Patch no. '
+	git -C "$TREE" config "branch.$BRANCH.description" | grep -qx 'Said by a test.'
 
-	patch=$(find "$COPY/series/$BASE" -maxdepth 1 -name '[0-9]*.patch' | sort | tail -n 1)
+	patch=$(find "$COPY/series/$BASE" -name '[0-9]*.patch' ! -path '*/before-*' | sort | tail -n 1)
 	sed -i '0,/^+[A-Z]/s/^+[A-Z].*/&./' "$patch"
-	run ! cmp -s "$patch" "series/$BASE/$(basename "$patch")"
+	run ! cmp -s "$patch" "${patch#"$COPY"/}"
 	"$COPY/lab" apply "$BASE-pfnmap"
 	[ "$(newer)" = "./$(sed -n 's/^+++ b.//p' "$patch" | head -n 1)" ]
 }
@@ -522,9 +527,9 @@ newer() {
 	copy_repository
 	sparse_tree
 	"$COPY/lab" apply "$BASE-pfnmap"
-	git -C "$TREE" config branch.pfnmap.description |
+	git -C "$TREE" config "branch.$BRANCH.description" |
 		sed 's/^  unmap  .*/  unmap  1 us/' >"$BATS_TEST_TMPDIR/text"
-	git -C "$TREE" config branch.pfnmap.description "$(cat "$BATS_TEST_TMPDIR/text")"
+	git -C "$TREE" config "branch.$BRANCH.description" "$(cat "$BATS_TEST_TMPDIR/text")"
 	"$COPY/lab" refresh "$BASE-pfnmap"
 	[ "$(cat ".lab/fetch/$BASE/version")" = "$(sed -n 's/^Version: //p' "series/$BASE/BASE")" ] ||
 		skip "the source is another point release's"
@@ -532,11 +537,11 @@ newer() {
 	# And what changes figures leaves the tree in step.
 	jq '.benchmarks[].real_time *= 2' "results/$BASE/bench.json" >"$COPY/results/$BASE/bench.json"
 	"$COPY/lab" figures
-	git -C "$TREE" config branch.pfnmap.description >"$BATS_TEST_TMPDIR/text"
+	git -C "$TREE" config "branch.$BRANCH.description" >"$BATS_TEST_TMPDIR/text"
 	grep '^  unmap' "$BATS_TEST_TMPDIR/text" >"$BATS_TEST_TMPDIR/described"
-	grep '^  unmap' "$COPY/series/$BASE/0000-cover-letter.patch" | diff - "$BATS_TEST_TMPDIR/described"
-	run ! grep -qxFf "$BATS_TEST_TMPDIR/described" "series/$BASE/0000-cover-letter.patch"
-	git -C "$TREE" reflog --format=%H pfnmap >"$BATS_TEST_TMPDIR/reflog"
+	grep '^  unmap' "$COPY/$LETTER" | diff - "$BATS_TEST_TMPDIR/described"
+	run ! grep -qxFf "$BATS_TEST_TMPDIR/described" "$LETTER"
+	git -C "$TREE" reflog --format=%H HEAD >"$BATS_TEST_TMPDIR/reflog"
 	"$COPY/lab" apply "$BASE-pfnmap"
-	git -C "$TREE" reflog --format=%H pfnmap | diff - "$BATS_TEST_TMPDIR/reflog"
+	git -C "$TREE" reflog --format=%H HEAD | diff - "$BATS_TEST_TMPDIR/reflog"
 }
