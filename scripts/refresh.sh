@@ -66,6 +66,8 @@ record_parts "$SRC" refs/lab/start
 export_series "$BASE" "$SRC" "$LAB_TOP/series/$BASE"
 git -C "$SRC" config lab.applied "$(series_stamp "$BASE" "${PARTS[-1]}")"
 for part in "${PARTS[@]}"; do
+	git -C "$SRC" config "branch.$(branch_of "$part").description" >/dev/null ||
+		describe_part "$BASE" "$SRC" "$part"
 	dir=$(part_dir "$BASE" "$part")
 	say "${dir#"$LAB_TOP"/}: $(series_patches "$dir" | wc -l) patches"
 done

@@ -148,7 +148,6 @@ record_parts() {
 		git -C "$tree" update-ref -d "refs/lab/parts/$name"
 		[[ " ${PARTS[*]} " == *" $name "* ]] || drop_branch "$tree" "$name"
 	done
-	[[ -z ${PARTS[0]} ]] || drop_branch "$tree" "$(branch_of '')"
 	for i in "${!PARTS[@]}"; do
 		git -C "$tree" update-ref "refs/heads/$(branch_of "${PARTS[i]}")" "${ENDS[i]}"
 		[[ -z ${PARTS[i]} ]] ||
@@ -156,6 +155,17 @@ record_parts() {
 	done
 	git -C "$tree" update-ref refs/lab/start "$2"
 	git -C "$tree" update-ref refs/lab/series "${ENDS[-1]}"
+	[[ -z ${PARTS[0]} ]] || leave_unnamed "$tree" "$(branch_of "${PARTS[-1]}")"
+}
+
+# leave_unnamed TREE BRANCH: the queue is in parts now; who was on the branch of all
+# patches is on the last part's, which is at the same commit
+leave_unnamed() {
+	local unnamed
+	unnamed=$(branch_of '')
+	[[ $(git -C "$1" symbolic-ref -q HEAD || true) != "refs/heads/$unnamed" ]] ||
+		git -C "$1" symbolic-ref HEAD "refs/heads/$2"
+	drop_branch "$1" "$unnamed"
 }
 
 # drop_branch TREE NAME: if it is there and HEAD not on it
@@ -244,11 +254,17 @@ commit_tree() {
 
 # describe_series BASE TREE: the branches of PARTS have the texts of the cover letters
 describe_series() {
-	local part text
+	local part
 	for part in "${PARTS[@]}"; do
-		text=$(cover_text "$(part_dir "$1" "$part")/0000-cover-letter.patch")
-		git -C "$2" config "branch.$(branch_of "$part").description" "$text"
+		describe_part "$1" "$2" "$part"
 	done
+}
+
+# describe_part BASE TREE PART
+describe_part() {
+	local text
+	text=$(cover_text "$(part_dir "$1" "$3")/0000-cover-letter.patch")
+	git -C "$2" config "branch.$(branch_of "$3").description" "$text"
 }
 
 # part_text BASE TREE PART: the text of its cover letter, which is its branch's
