@@ -126,7 +126,7 @@ parse_kernel() {
 	BASE=${rest%%-*}
 	FLAVOUR=${rest#*-}
 	PARTS=()
-	[[ $rest == *-* && -f $LAB_TOP/series/$BASE/BASE ]] || no_kernel "$1"
+	[[ $rest == *-?* && -f $LAB_TOP/series/$BASE/BASE ]] || no_kernel "$1"
 	case $FLAVOUR in
 	stock) ;;
 	pfnmap) queue_parts "$BASE" ;;
