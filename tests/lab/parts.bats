@@ -198,10 +198,11 @@ flatten() {
 	[ "$(subjects base..1-one)" = "mm: Change line 5,mm: Change line 15" ]
 }
 
-@test "apply: a patch in another part is that part's, though no byte has changed" {
-	mv series/1.0/3-three/0001-* series/1.0/2-two-things/0002-mm-Change-line-35.patch
+@test "apply: a part of another name has another branch, though no byte has changed" {
+	mv series/1.0/3-three series/1.0/3-last
 	./lab apply 1.0-pfnmap
-	[ "$(subjects 1-one..2-two-things)" = "mm: Change line 25,mm: Change line 35" ]
+	[ "$(subjects 2-two-things..3-last)" = "mm: Change line 35,mm: Change line 45" ]
+	run ! git -C "$TREE" rev-parse -q --verify refs/heads/3-three
 }
 
 # --- refresh -----------------------------------------------------------------
@@ -534,6 +535,8 @@ marks() {
 	[[ $output != *"--- series/1.0/1-one"* ]]
 	./lab figures
 	./lab figures --check
+	grep '^  unmap' series/1.0/2-two-things/0000-* |
+		diff - <(git -C "$TREE" config branch.2-two-things.description | grep '^  unmap')
 	# The tree is in step: refresh has nothing to add.
 	cp -r series/1.0 "$BATS_TEST_TMPDIR/filled"
 	before=$(git -C "$TREE" reflog)
