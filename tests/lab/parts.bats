@@ -32,7 +32,8 @@ setup_file() {
 }
 
 # make_source: a "kernel" whose configuration has what it knows of what it is told,
-# and whose kernel-doc complains of lines with BAD
+# which takes note of the last line with a dash when it "compiles" and whose
+# kernel-doc complains of lines with BAD
 make_source() {
 	local source=$BATS_FILE_TMPDIR/source
 	mkdir -p "$source"/{mm,scripts,tools}
@@ -43,13 +44,15 @@ make_source() {
 	chmod +x "$source/scripts/kernel-doc"
 	printf '%s\n' 'allnoconfig:' \
 		'	grep -Ff options $(KCONFIG_ALLCONFIG) >$(O)/.config || :' \
-		'bzImage: ; :' >"$source/Makefile"
+		'mm/:' \
+		'	mkdir -p $(O)/mm && : >$(O)/mm/a.o' \
+		'	echo "$$(grep -- - mm/a.c | tail -n 1) $$(cat $(O)/.config)" >>$(O)/../compiled' \
+		'prepare bzImage drivers/vfio/: ; :' \
+		'.PHONY: mm/' >"$source/Makefile"
 	printf '%s\n' '--- a/tools/Makefile' '+++ b/tools/Makefile' '@@ -1,2 +1,3 @@' \
 		' TARGETS += one' ' TARGETS += two' '+TARGETS += vfio/pfnmap' >series/1.0/harness.diff
 	# The fragments of all kernels ask for nothing here.
-	for fragment in scripts/kconfig/*.config; do
-		: >"$fragment"
-	done
+	find scripts/kconfig -name '*.config' -exec truncate -s 0 {} +
 	tar -C "${source%/*}" -cJf .lab/fetch/1.0/linux-source-1.0.tar.xz source
 	git -C "$source" init -q
 	git -C "$source" add -A
@@ -455,6 +458,45 @@ flatten() {
 	[ "$(ls series/1.0/1-one | wc -l)" -eq 5 ]
 	gate kerneldoc
 	[ "$status" -eq 0 ]
+}
+
+@test "prefixes: a part's configuration is there when all of the part is" {
+	echo CONFIG_FIRST=y >series/1.0/1-one/config
+	gate prefixes
+	[ "$status" -eq 0 ]
+	diff - .lab/build/compiled <<-'END'
+		one-a 
+		one-b CONFIG_FIRST=y
+		two-a CONFIG_FIRST=y
+		three-a CONFIG_FIRST=y
+		three-b CONFIG_FIRST=y
+	END
+	echo CONFIG_UNKNOWN=y >series/1.0/2-two-things/config
+	gate prefixes
+	[ "$status" -eq 1 ]
+	[[ $output == *"did not survive olddefconfig: CONFIG_UNKNOWN=y"* ]]
+}
+
+@test "x86-32: the end of each part is compiled, as far as it is in the range" {
+	compiled() {
+		rm -f .lab/build/compiled
+		gate x86-32 "$1"
+		[ "$status" -eq 0 ]
+		COMPILED=$(tr -d ' ' <.lab/build/compiled | xargs)
+	}
+	compiled refs/lab/start..refs/lab/series
+	[ "$COMPILED" = "one-b two-a three-b" ]
+	compiled 1-one..2-two-things
+	[ "$COMPILED" = two-a ]
+	compiled 1-one~..3-three~
+	[ "$COMPILED" = "one-b two-a three-a" ]
+	# One that touches no code has nothing to compile.
+	git -C "$TREE" reset -q --hard 2-two-things
+	echo three >>"$TREE/options"
+	git -C "$TREE" commit -qam "options: Three"
+	./lab refresh 1.0-pfnmap
+	compiled refs/lab/start..refs/lab/series
+	[ "$COMPILED" = "one-b two-a" ]
 }
 
 @test "upstream: each letter ends with what the series applies to" {
