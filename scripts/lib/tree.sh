@@ -142,12 +142,13 @@ part_ends() {
 # record_parts TREE START: that PARTS are as they end in ENDS, and their branches as
 # well. Branches of parts that are no more are removed.
 record_parts() {
-	local tree=$1 i name gone
-	gone=$(git -C "$tree" for-each-ref --format='%(refname:lstrip=3)' refs/lab/parts)
-	for name in $gone; do
+	local tree=$1 i id name before
+	before=$(parts_applied "$tree")
+	while read -r id name; do
+		[[ -n $name ]] || continue
 		git -C "$tree" update-ref -d "refs/lab/parts/$name"
-		[[ " ${PARTS[*]} " == *" $name "* ]] || drop_branch "$tree" "$name"
-	done
+		[[ " ${PARTS[*]} " == *" $name "* ]] || drop_branch "$tree" "$name" "$id"
+	done <<<"$before"
 	for i in "${!PARTS[@]}"; do
 		git -C "$tree" update-ref "refs/heads/$(branch_of "${PARTS[i]}")" "${ENDS[i]}"
 		[[ -z ${PARTS[i]} ]] ||
@@ -168,12 +169,14 @@ leave_unnamed() {
 	drop_branch "$1" "$unnamed"
 }
 
-# drop_branch TREE NAME: if it is there and HEAD not on it
+# drop_branch TREE NAME [COMMIT]: unless HEAD is on it, or it has what neither COMMIT nor
+# the parts have
 drop_branch() {
-	if git -C "$1" rev-parse -q --verify "refs/heads/$2" >/dev/null &&
-		[[ $(git -C "$1" symbolic-ref -q HEAD || true) != "refs/heads/$2" ]]; then
-		git -C "$1" branch -q -D "$2"
-	fi
+	local tip
+	tip=$(git -C "$1" rev-parse -q --verify "refs/heads/$2") || return 0
+	[[ $(git -C "$1" symbolic-ref -q HEAD || true) != "refs/heads/$2" ]] || return 0
+	[[ $tip == "${3:-}" ]] || git -C "$1" merge-base --is-ancestor "$tip" "${ENDS[-1]}" || return 0
+	git -C "$1" branch -q -D "$2"
 }
 
 # apply_series BASE TREE PARENT [DIRECTORY]: one commit a mail of DIRECTORY (default:

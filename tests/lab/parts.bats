@@ -311,6 +311,17 @@ flatten() {
 	diff -r "$BATS_TEST_TMPDIR/made" series/1.0
 }
 
+@test "refresh: a branch of another name is kept if it has work" {
+	git -C "$TREE" checkout -q -b pfnmap
+	edit "$TREE" 52 work
+	git -C "$TREE" checkout -q 3-three
+	./lab refresh 1.0-pfnmap
+	git -C "$TREE" show pfnmap:mm/a.c | grep -qx work
+	git -C "$TREE" branch -qf pfnmap 2-two-things
+	./lab refresh 1.0-pfnmap
+	run ! git -C "$TREE" rev-parse -q --verify refs/heads/pfnmap
+}
+
 @test "refresh: a part without a text for its letter is refused" {
 	rm series/1.0/2-two-things/0000-*
 	git -C "$TREE" config --unset branch.2-two-things.description
