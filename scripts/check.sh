@@ -13,6 +13,9 @@
 #                 that tree is changed. With A other than refs/lab/start, what
 #                 compares with series/BASE or another source has to fail.
 #
+# Where the queue is in parts (series/BASE/PART/), what is demanded of the series is
+# demanded at the end of each part that is in the range.
+#
 # Compiling means mm/ and drivers/vfio/. The gates:
 #
 VERB=check
