@@ -58,11 +58,12 @@ fi
 clone_base_tree "$BASE" "$SRC"
 tmpdir
 apply_series "$BASE" "$SRC" base
+was=$(git -C "$SRC" rev-parse -q --verify refs/lab/series || true)
 # An apply that is stopped leaves a tree that is no one's work.
 git -C "$SRC" update-ref -d refs/lab/series
 # Files that are as they are to be keep their dates, so that nothing is built anew
 # for a message or a cover letter.
 git -C "$SRC" checkout -q -f -B "$(branch_of "${PARTS[-1]}")" "$SERIES_END"
-record_parts "$SRC" "$SERIES_START"
+record_parts "$SRC" "$SERIES_START" "$was"
 describe_series "$BASE" "$SRC"
 git -C "$SRC" config lab.applied "$(series_stamp "$BASE" "${PARTS[-1]}")"

@@ -62,7 +62,7 @@ fi
 
 # As they are after the rebase
 part_ends "$SRC" refs/heads refs/lab/start HEAD
-record_parts "$SRC" refs/lab/start
+record_parts "$SRC" refs/lab/start "$(git -C "$SRC" rev-parse -q --verify refs/lab/series || true)"
 export_series "$BASE" "$SRC" "$LAB_TOP/series/$BASE"
 git -C "$SRC" config lab.applied "$(series_stamp "$BASE" "${PARTS[-1]}")"
 for part in "${PARTS[@]}"; do

@@ -139,8 +139,9 @@ part_ends() {
 	done
 }
 
-# record_parts TREE START: that PARTS are as they end in ENDS, and their branches as
-# well. Branches of parts that are no more are removed.
+# record_parts TREE START WAS: that PARTS are as they end in ENDS, and their branches as
+# well. Branches of parts that are no more are removed; WAS is what refs/lab/series
+# was.
 record_parts() {
 	local tree=$1 i id name before
 	before=$(parts_applied "$tree")
@@ -156,17 +157,17 @@ record_parts() {
 	done
 	git -C "$tree" update-ref refs/lab/start "$2"
 	git -C "$tree" update-ref refs/lab/series "${ENDS[-1]}"
-	[[ -z ${PARTS[0]} ]] || leave_unnamed "$tree" "$(branch_of "${PARTS[-1]}")"
+	[[ -z ${PARTS[0]} ]] || leave_unnamed "$tree" "$(branch_of "${PARTS[-1]}")" "$3"
 }
 
-# leave_unnamed TREE BRANCH: the queue is in parts now; who was on the branch of all
+# leave_unnamed TREE BRANCH WAS: the queue is in parts now; who was on the branch of all
 # patches is on the last part's, which is at the same commit
 leave_unnamed() {
 	local unnamed
 	unnamed=$(branch_of '')
 	[[ $(git -C "$1" symbolic-ref -q HEAD || true) != "refs/heads/$unnamed" ]] ||
 		git -C "$1" symbolic-ref HEAD "refs/heads/$2"
-	drop_branch "$1" "$unnamed"
+	drop_branch "$1" "$unnamed" "$3"
 }
 
 # drop_branch TREE NAME [COMMIT]: unless HEAD is on it, or it has what neither COMMIT nor

@@ -107,7 +107,7 @@ gate() {
 
 # flatten: the queue as it would be without parts
 flatten() {
-	rm -r series/1.0/[0-9]-*
+	rm -rf series/1.0/[0-9]-*
 	git -C "$BATS_FILE_TMPDIR/source" format-patch -q -o "$LAB/series/1.0" HEAD~5
 	printf '%s\n' "Subject: mm: All of it" '' "All." >series/1.0/0000-cover-letter.patch
 }
@@ -320,6 +320,31 @@ flatten() {
 	git -C "$TREE" branch -qf pfnmap 2-two-things
 	./lab refresh 1.0-pfnmap
 	run ! git -C "$TREE" rev-parse -q --verify refs/heads/pfnmap
+}
+
+@test "flat: the branch of all patches goes when other patches come in parts" {
+	edit "$TREE" 52 work
+	git -C "$TREE" branch rewritten
+	flatten
+	./lab apply 1.0-pfnmap --force
+	# By hand
+	rm series/1.0/0*.patch
+	letter 1-all 'mm: All' 'All of it.'
+	git -C "$TREE" checkout -q -b 1-all rewritten
+	git -C "$TREE" commit -q --amend -m "mm: Work" -m "Assisted-by: Claude"
+	./lab refresh 1.0-pfnmap
+	run ! git -C "$TREE" rev-parse -q --verify refs/heads/pfnmap
+	[ "$(ls series/1.0/1-all | wc -l)" -eq 7 ]
+	# And by lab apply
+	rm -r series/1.0/1-all
+	flatten
+	./lab apply 1.0-pfnmap
+	rm series/1.0/0*.patch
+	cp -r "$WAS"/[0-9]-* series/1.0/
+	sed -i 's/^+one-a/+one-c/' series/1.0/1-one/0001-*
+	./lab apply 1.0-pfnmap
+	run ! git -C "$TREE" rev-parse -q --verify refs/heads/pfnmap
+	[ "$(git -C "$TREE" symbolic-ref HEAD)" = refs/heads/3-three ]
 }
 
 @test "refresh: a part without a text for its letter is refused" {
