@@ -16,7 +16,7 @@
 #     ----------------------
 #
 # bench: the benchmark's summary; times: that of one base; clients: what QEMU
-# takes; waits: how long others wait. The tree's own text of the cover letter (its
+# takes. The tree's own text of the cover letter (its
 # branch's description) gets the same figures.
 #
 #   --check  write nothing; print what would change, and exit with 1 if anything

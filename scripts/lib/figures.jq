@@ -22,13 +22,13 @@ def times_line($what; $stock; $pfnmap; $dmabuf):
 
 # Each with the row, the size in GiB and the THP policy of the cell it is from
 def times_rows:
-	["map, VA congruent mod 1 GiB, first", "map/bar/va:1GiB/first", 128, null],
-	["map, VA congruent mod 1 GiB, again", "map/bar/va:1GiB/again", 128, null],
-	["map, VA congruent mod 2 MiB, first", "map/bar/va:2MiB/first", 128, null],
-	["map, VA congruent mod 2 MiB, again", "map/bar/va:2MiB/again", 128, null],
+	["map, VA congruent mod 1 GiB", "map/bar/va:1GiB/first", 128, null],
+	["map, VA congruent mod 2 MiB", "map/bar/va:2MiB/first", 128, null],
 	["unmap", "unmap/bar/va:1GiB", 128, null],
-	["1 GiB, VA mod 4 KiB, map first", "map/bar/va:4KiB/first", 1, null],
-	["1 GiB, VA mod 4 KiB, map again", "map/bar/va:4KiB/again", 1, null],
+	["unmap and map, as decode toggles", "toggle/bar/va:1GiB", 128, null],
+	["8 BARs of 64 GiB: map", "map/bars/first", 512, null],
+	["8 BARs of 64 GiB: unmap", "unmap/bars", 512, null],
+	["1 GiB, VA mod 4 KiB: map", "map/bar/va:4KiB/first", 1, null],
 	["RAM, 1 GiB of THP: map", "map/ram:thp", 1, "madvise"],
 	["RAM, 1 GiB of THP: unmap", "unmap/ram:thp", 1, "madvise"],
 	["RAM, 1 GiB of 4K pages: map", "map/ram:4k", 1, "madvise"],
@@ -51,14 +51,3 @@ def times($base; $result):
 			if $peer and has_dmabuf($rows)
 			then estimate($rows; $base + "-pfnmap"; $peer; $bytes; null).time | exactly
 			else "" end));
-
-# --- how long others wait --------------------------------------------------
-
-def waits_line($what; $bar; $map; $wait):
-	"  " + ($what | pad(35)) + ($bar | lpad(10)) + ($map | lpad(13)) + ($wait | lpad(10));
-
-# $result is waits.json: what `lab soak` has printed, in us
-def waits($result):
-	waits_line("4K entries of CPU and IOMMU"; "BAR"; "map takes"; "wait"),
-	($result[] | waits_line(.iommu; .bytes | size_name;
-				if .map then .map | duration else "" end; .wait | duration));

@@ -40,16 +40,6 @@ figures_of() {
 	case $1 in
 	times) # shellcheck disable=SC2016 # a $ in quotes is jq's
 		figures_jq 'times($base; .)' -r --arg base "$2" "$results/$2/bench.json" ;;
-	waits)
-		figures_jq 'waits(.)' -r "$results/${2:-$DEFAULT_BASE}/waits.json" \
-			>"$WORK_TMP/waits" || return
-		# In Markdown two more blanks make it a block of code.
-		if [[ -n $2 ]]; then
-			cat "$WORK_TMP/waits"
-		else
-			sed 's/^/  /' "$WORK_TMP/waits"
-		fi
-		;;
 	bench)
 		echo '![Instructions to map and unmap a BAR, by its size](results/size.svg)'
 		measured_bases

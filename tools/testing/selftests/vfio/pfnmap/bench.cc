@@ -5,7 +5,8 @@
  * slower. Only the ioctl is timed: "first" rows have all faults in it, "again"
  * rows none, and RAM is populated before. What a VM does with a BAR beside
  * that: toggle is one unmap and one map, close is a container's end with the
- * BAR mapped, replay is the first IOMMU for a container with an emulated device.
+ * BAR mapped, touch is what the CPU's first access costs after a map, replay is
+ * the first IOMMU for a container with an emulated device.
  *
  * The same of several BARs, of IOVAs that allow small IOMMU entries only, of an
  * address that the kernel chooses, and of a dma-buf mapped through iommufd.
@@ -25,6 +26,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <benchmark/benchmark.h>
@@ -75,6 +77,7 @@ constexpr const char *USAGE =
 	"  --ram=N           bytes of RAM in RAM rows (1G)\n"
 	"  --iterations=N    of rows that can be repeated (3)\n"
 	"  --count           run each row once and count page faults (faults),\n"
+	"                    bytes of the CPU's page tables (table_bytes),\n"
 	"                    look-ups of a PFN (walks), iommu_iova_to_phys()\n"
 	"                    (lookups), iommu_map() and iommu_unmap() (map_calls,\n"
 	"                    unmap_calls), entries in the IOMMU's table (leaves);\n"
@@ -242,6 +245,7 @@ private:
 	void add(const std::string &name, const Shared &subject, Row row,
 		 std::int64_t iterations);
 	void add_again(const std::string &name, const Shared &subject);
+	void add_touch(const std::string &name, const Shared &subject);
 	Shared add_bar(const std::string &name, Subject::Make make);
 	void add_congruences();
 	void add_iova(const std::string &name, std::size_t limit,
@@ -278,6 +282,18 @@ void Rows::add_again(const std::string &name, const Shared &subject)
 	add("unmap/" + name, subject, &Subject::unmap, options_.iterations);
 }
 
+void Rows::add_touch(const std::string &name, const Shared &subject)
+{
+	const std::pair<const char *, std::size_t> much[] = {
+		{"page", SZ_4K}, {"4GiB", 4 * SZ_1G}};
+
+	for (const auto &[how_much, bytes] : much)
+		add("touch/" + name + "/" + how_much,
+		    [subject, bytes = bytes](benchmark::State &state) {
+			    subject->touch(state, bytes);
+		    }, 1);
+}
+
 /* In an order that lets every row go on from what the last one left. */
 Rows::Shared Rows::add_bar(const std::string &name, Subject::Make make)
 {
@@ -285,6 +301,7 @@ Rows::Shared Rows::add_bar(const std::string &name, Subject::Make make)
 
 	add("map/" + name + "/first", subject, &Subject::map_first, 1);
 	add_again(name, subject);
+	add_touch(name, subject);
 	return subject;
 }
 

@@ -3,6 +3,8 @@
 
 #include <cerrno>
 
+#include <unistd.h>
+
 #include "procfs.h"
 
 namespace pfnmap {
@@ -42,12 +44,26 @@ void Meter::reset()
 {
 	for (Counted &counted : counted_)
 		counted.count = 0;
-	faults_ = 0;
+	faults_ = table_bytes_ = 0;
 	error_.reset();
+}
+
+long Meter::table_bytes()
+{
+	if (!counting_)
+		return 0;
+
+	auto bytes = page_table_bytes(getpid());
+
+	if (bytes)
+		return static_cast<long>(*bytes);
+	error_ = bytes.error();
+	return 0;
 }
 
 void Meter::start()
 {
+	table_bytes_at_start_ = table_bytes();
 	for (Counted &counted : counted_)
 		if (int error = counted.calls.start())
 			error_ = Error{error, counted.counter};
@@ -65,6 +81,7 @@ void Meter::stop()
 		else
 			error_ = calls.error();
 	}
+	table_bytes_ += table_bytes() - table_bytes_at_start_;
 }
 
 void Meter::report(benchmark::State &state) const
@@ -80,6 +97,8 @@ void Meter::report(benchmark::State &state) const
 	if (error_)
 		return end_row(state, *error_);
 	add("faults", faults_);
+	if (counting_)
+		add("table_bytes", table_bytes_);
 	for (const Counted &counted : counted_)
 		add(counted.counter, counted.count);
 }

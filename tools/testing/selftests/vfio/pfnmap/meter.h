@@ -47,11 +47,15 @@ private:
 
 	void start();
 	void stop();
+	long table_bytes();
 
 	bool counting_;
 	std::vector<Counted> counted_;
 	long faults_ = 0;
 	long faults_at_start_ = 0;
+	/* Bytes of the CPU's page tables that came, or went. */
+	long table_bytes_ = 0;
+	long table_bytes_at_start_ = 0;
 	std::optional<Error> error_; /* of a counter */
 };
 

@@ -236,6 +236,33 @@ void Subject::unmap(benchmark::State &state)
 	report(state);
 }
 
+void Subject::touch(benchmark::State &state, std::size_t bytes)
+{
+	bench_.meter.reset();
+	for (auto _ : state) {
+		/* The mmap is a new one, so that nothing has touched it. */
+		drop();
+		if (!be_mapped(state))
+			return;
+
+		const Layout &layout = ranges().front().layout;
+		const auto *first = reinterpret_cast<const volatile char *>(
+			layout.start().value);
+		std::size_t end = std::min(bytes, layout.size());
+		auto seconds = bench_.meter.time([first, end] {
+			for (std::size_t at = 0; at < end; at += SZ_4K)
+				static_cast<void>(first[at]);
+			return std::optional<Error>{};
+		});
+
+		if (!seconds)
+			return end_row(state, seconds.error());
+		state.SetIterationTime(*seconds);
+		state.counters["touched"] = static_cast<double>(end);
+	}
+	report(state);
+}
+
 void Subject::toggle(benchmark::State &state)
 {
 	bench_.meter.reset();

@@ -62,6 +62,8 @@ public:
 	/* A mapping of what is present already. */
 	void map_again(benchmark::State &state);
 	void unmap(benchmark::State &state);
+	/* What the CPU's first access costs to each page of @bytes of a mapping. */
+	void touch(benchmark::State &state, std::size_t bytes);
 	/* One of each, as a guest asks for that switches memory decode. */
 	void toggle(benchmark::State &state);
 	/* A container's only group leaves it, and so does all that is mapped. */
