@@ -150,13 +150,6 @@ bool has_kernel_function(const std::string &name)
 		symbols->find(" " + name + "\t") != std::string::npos);
 }
 
-bool has_raw_runs()
-{
-	static const bool has = has_kernel_function("vaddr_get_raw_pfns");
-
-	return has;
-}
-
 Result<std::vector<PhysRange>> pci_resources(const std::string &bdf)
 {
 	std::string path = "/sys/bus/pci/devices/" + bdf + "/resource";

@@ -43,9 +43,6 @@ long page_faults();
 /* Does /proc/kallsyms name it? It is empty without CONFIG_KALLSYMS. */
 bool has_kernel_function(const std::string &name);
 
-/* Does type1 look up VM_PFNMAP ranges as this series has it do? */
-bool has_raw_runs();
-
 /* Both ends are in it. */
 struct PhysRange {
 	Phys first, last;

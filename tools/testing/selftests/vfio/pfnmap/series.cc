@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "series.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "procfs.h"
+
+namespace pfnmap {
+namespace {
+
+struct Row {
+	Part part;
+	const char *name;
+	const char *skipped;
+	bool in_full_series; /* or in its first version only */
+	std::vector<std::string> symbols; /* one of them is enough */
+};
+
+constexpr std::size_t NR_PARTS = 5;
+
+/* The one place that has to follow a function that gets another name. */
+const std::array<Row, NR_PARTS> &table()
+{
+	/* The fixes add no function: they come before all else. */
+	static const std::array<Row, NR_PARTS> rows{{
+		{Part::fixes, "1-fixes", "needs part 1-fixes", true,
+		 {"vfio_device_revoke_users", "vfio_pci_core_region_pfns",
+		  "vaddr_get_raw_pfns"}},
+		{Part::lifetime, "2-lifetime", "needs part 2-lifetime", true,
+		 {"vfio_device_revoke_users"}},
+		{Part::fast_path, "3-fast-path", "needs part 3-fast-path", true,
+		 {"vfio_pci_core_region_pfns"}},
+		{Part::walk, "walk", "needs the walk of version 1", false,
+		 {"vaddr_get_raw_pfns"}},
+		{Part::placement, "placement",
+		 "needs the placement of version 1", false,
+		 {"vfio_device_fops_get_unmapped_area"}},
+	}};
+
+	return rows;
+}
+
+const Row &row(Part part)
+{
+	return *std::ranges::find(table(), part, &Row::part);
+}
+
+} // namespace
+
+bool has(Part part)
+{
+	/* By the order of the table; to look for them takes a while. */
+	static const auto found = [] {
+		std::array<bool, NR_PARTS> all{};
+
+		std::ranges::transform(table(), all.begin(), [](const Row &r) {
+			return std::ranges::any_of(r.symbols,
+						   has_kernel_function);
+		});
+		return all;
+	}();
+
+	return found[static_cast<std::size_t>(&row(part) - table().data())];
+}
+
+const char *name_of(Part part)
+{
+	return row(part).name;
+}
+
+bool is_all_there()
+{
+	const char *all = std::getenv("PFNMAP_ALL");
+
+	return all && std::string_view(all) == "1";
+}
+
+const char *reason_to_skip(Part part)
+{
+	if (has(part) || (is_all_there() && row(part).in_full_series))
+		return nullptr;
+	return row(part).skipped;
+}
+
+} // namespace pfnmap

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Which parts of the series a kernel has, as told by the functions it names:
+ * each part can be merged by itself, and a test needs one of them or none.
+ */
+#ifndef PFNMAP_SERIES_H
+#define PFNMAP_SERIES_H
+
+#include <gtest/gtest.h>
+
+namespace pfnmap {
+
+enum class Part {
+	fixes,     /* 1: what a stock kernel gets wrong */
+	lifetime,  /* 2: a device's last close revokes its ranges */
+	fast_path, /* 3: MAP_DMA asks the device for its PFNs */
+	/* The first version of the series had these in place of 2 and 3. */
+	walk,      /* page tables are walked run by run */
+	placement, /* mmap() of a region finds a place for huge pages */
+};
+
+/* Does this kernel have it? */
+bool has(Part part);
+
+/* "2-lifetime" */
+const char *name_of(Part part);
+
+/*
+ * Is the kernel to have all parts but those of the first version, so that a test
+ * runs whether its part is found or not? PFNMAP_ALL=1 says so.
+ */
+bool is_all_there();
+
+/* Nothing if a test of @part is to run, or why it is not. */
+const char *reason_to_skip(Part part);
+
+} // namespace pfnmap
+
+/* Leaves the test if the kernel has not got @part and need not have it. */
+#define NEED_PART(part)                                                       \
+	do {                                                                  \
+		if (const char *why = ::pfnmap::reason_to_skip(part))         \
+			GTEST_SKIP() << why;                                  \
+	} while (0)
+
+#endif
