@@ -132,6 +132,15 @@ testing::AssertionResult DmaTest::table_is_empty()
 	return table_has_leaves({});
 }
 
+testing::AssertionResult DmaTest::has_nothing(const std::string &bdf)
+{
+	auto table = read_iommu_table(bdf);
+
+	if (!table && (table.error().code == ENODATA || !env().has_iommu_table()))
+		return testing::AssertionSuccess();
+	return table_has_leaves(bdf, {});
+}
+
 testing::AssertionResult
 DmaTest::one_call_each(std::span<const Extent> runs) const
 {

@@ -100,6 +100,9 @@ protected:
 	[[nodiscard]] static testing::AssertionResult
 	table_has_leaves(const std::string &bdf, std::span<const Extent> leaves);
 	[[nodiscard]] static testing::AssertionResult table_is_empty();
+	/* The same of one device; having no tables at all will do as well. */
+	[[nodiscard]] static testing::AssertionResult
+	has_nothing(const std::string &bdf);
 
 	/* Runs @call, which gives an errno, as map_dma() does its ioctl. */
 	[[nodiscard]] int traced(const std::function<int()> &call);

@@ -58,6 +58,8 @@ public:
 
 	/* What a device opened through its group can do as well. */
 	const Device &device() const { return device_; }
+	/* Leaves nothing but that. */
+	Device take_device() && { return std::move(device_); }
 
 private:
 	explicit DeviceFile(UniqueFd fd) : device_(std::move(fd)) {}

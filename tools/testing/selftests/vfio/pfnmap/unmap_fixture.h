@@ -45,6 +45,13 @@ protected:
 			std::source_location where =
 				std::source_location::current());
 
+	/* What goes on for long must not use up anything: so often. */
+	static constexpr std::size_t CYCLES = 1000;
+
+	/* Runs @times, which does so many cycles, for what it leaves in slabs. */
+	static void
+	expect_no_objects_lost(const std::function<void(std::size_t)> &times);
+
 	/* A BAR between two pieces of RAM, @RAM bytes together. */
 	static constexpr std::size_t RAM = 40 * SZ_4K;
 	static constexpr std::size_t BAR = 8 * SZ_2M;

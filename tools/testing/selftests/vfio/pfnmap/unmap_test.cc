@@ -489,8 +489,6 @@ TEST_F(UnmapProcess, unmaps_what_another_mapped)
 /* What goes on for long must not use up anything. */
 class UnmapCycles : public Unmap {
 protected:
-	static constexpr std::size_t CYCLES = 1000;
-
 	void cycle(const Layout &layout, std::size_t times)
 	{
 		for (std::size_t i = 0; i < times && !HasFailure(); i++) {
@@ -503,51 +501,9 @@ protected:
 
 	void expect_nothing_lost(const Layout &layout);
 
-	/* Runs @times, which does so many cycles, for what it leaves in slabs. */
-	static void
-	expect_no_objects_lost(const std::function<void(std::size_t)> &times);
-
 private:
 	Iova iova_;
 };
-
-/*
- * kmemleak and debugobjects have an object for each of all the others, and let
- * go of it some time after.
- */
-bool keeps_books(const std::string &cache)
-{
-	return cache == "kmemleak_object" || cache == "debug_objects_cache";
-}
-
-void UnmapCycles::expect_no_objects_lost(
-	const std::function<void(std::size_t)> &times)
-{
-	/* The first ones fill page tables and what else is kept for good. */
-	times(10);
-
-	auto before = slab_caches();
-
-	ASSERT_OK(before);
-	times(CYCLES);
-
-	auto after = slab_caches();
-
-	ASSERT_OK(after);
-
-	/*
-	 * An object a cycle is ten times as much. Of the smallest objects,
-	 * which are no larger than a pointer, a slab has too many to tell.
-	 */
-	for (const auto &[name, cache] : *after) {
-		if (keeps_books(name))
-			continue;
-		EXPECT_LE(cache.objects, (*before)[name].objects +
-						 CYCLES / 10 +
-						 2 * cache.per_slab)
-			<< name;
-	}
-}
 
 void UnmapCycles::expect_nothing_lost(const Layout &layout)
 {
