@@ -5,77 +5,65 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
-#include <cstring>
 
+#include <fcntl.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 namespace pfnmap {
 namespace {
 
-/* One number a message, and perhaps a file with it. */
-[[nodiscard]] int send_message(int socket, int number, int file)
-{
-	alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-	iovec data{.iov_base = &number, .iov_len = sizeof(number)};
-	msghdr message{};
+/* The ends of a pipe. */
+struct Pipe {
+	UniqueFd to_read, to_write;
 
-	message.msg_iov = &data;
-	message.msg_iovlen = 1;
-	if (file >= 0) {
-		message.msg_control = control.data();
-		message.msg_controllen = control.size();
+	static Result<Pipe> create()
+	{
+		std::array<int, 2> ends;
 
-		cmsghdr *header = CMSG_FIRSTHDR(&message);
-
-		header->cmsg_level = SOL_SOCKET;
-		header->cmsg_type = SCM_RIGHTS;
-		header->cmsg_len = CMSG_LEN(sizeof(int));
-		std::memcpy(CMSG_DATA(header), &file, sizeof(file));
+		if (pipe2(ends.data(), O_CLOEXEC))
+			return Error{errno, "pipe2"};
+		return Pipe{UniqueFd(ends[0]), UniqueFd(ends[1])};
 	}
-	return sendmsg(socket, &message, MSG_NOSIGNAL) < 0 ? errno : 0;
-}
-
-struct Message {
-	int number = 0;
-	UniqueFd file;
 };
 
-Result<Message> receive_message(int socket)
+[[nodiscard]] int send(const UniqueFd &pipe, int number)
 {
-	alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-	Message received;
-	iovec data{.iov_base = &received.number,
-		   .iov_len = sizeof(received.number)};
-	msghdr message{};
-
-	message.msg_iov = &data;
-	message.msg_iovlen = 1;
-	message.msg_control = control.data();
-	message.msg_controllen = control.size();
-	if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) !=
-	    sizeof(received.number))
-		return Error{EPIPE, "another process"};
-	if (cmsghdr *header = CMSG_FIRSTHDR(&message)) {
-		int file;
-
-		std::memcpy(&file, CMSG_DATA(header), sizeof(file));
-		received.file = UniqueFd(file);
-	}
-	return received;
+	return write(pipe.get(), &number, sizeof(number)) < 0 ? errno : 0;
 }
 
-[[noreturn]] void act_when_asked(int socket, const Accomplice::Act &act)
+Result<int> receive(const UniqueFd &pipe)
+{
+	int number;
+
+	if (read(pipe.get(), &number, sizeof(number)) != sizeof(number))
+		return Error{EPIPE, "another process"};
+	return number;
+}
+
+/* A copy of the file that @owner has as number @file. */
+UniqueFd copy_of(pid_t owner, int file)
+{
+	UniqueFd process(static_cast<int>(syscall(SYS_pidfd_open, owner, 0)));
+
+	if (file < 0 || process.get() < 0)
+		return {};
+	return UniqueFd(static_cast<int>(
+		syscall(SYS_pidfd_getfd, process.get(), file, 0)));
+}
+
+[[noreturn]] void act_when_asked(const UniqueFd &asks, const UniqueFd &answers,
+				 const Accomplice::Act &act)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (;;) {
-		auto message = receive_message(socket);
+		auto file = receive(asks);
 
-		if (!message)
+		if (!file)
 			_exit(EXIT_SUCCESS);
-		if (send_message(socket, act(std::move(message->file)), -1))
+		if (send(answers, act(copy_of(getppid(), *file))))
 			_exit(EXIT_FAILURE);
 	}
 }
@@ -84,22 +72,28 @@ Result<Message> receive_message(int socket)
 
 Result<Accomplice> Accomplice::start(const Act &act)
 {
-	std::array<int, 2> ends;
+	auto asks = Pipe::create();
+	auto answers = Pipe::create();
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()))
-		return Error{errno, "socketpair"};
+	if (!asks)
+		return asks.error();
+	if (!answers)
+		return answers.error();
+	/* One that has died is an error, not a signal. */
+	signal(SIGPIPE, SIG_IGN);
 
-	UniqueFd ours(ends[0]), theirs(ends[1]);
 	pid_t child = fork();
 
 	if (child < 0)
 		return Error{errno, "fork"};
 	if (!child) {
 		/* The end of the other's is the end of this one. */
-		close(ours.get());
-		act_when_asked(theirs.get(), act);
+		close(asks->to_write.get());
+		close(answers->to_read.get());
+		act_when_asked(asks->to_read, answers->to_write, act);
 	}
-	return Accomplice(std::move(ours), child);
+	return Accomplice(std::move(asks->to_write),
+			  std::move(answers->to_read), child);
 }
 
 Accomplice::~Accomplice()
@@ -110,14 +104,14 @@ Accomplice::~Accomplice()
 
 int Accomplice::begin(int file) const
 {
-	return send_message(socket_.get(), 0, file);
+	return send(asks_, file);
 }
 
 int Accomplice::answer() const
 {
-	auto message = receive_message(socket_.get());
+	auto said = receive(answers_);
 
-	return message ? message->number : message.error().code;
+	return said ? *said : said.error().code;
 }
 
 int Accomplice::ask(int file) const
@@ -133,7 +127,7 @@ int Accomplice::end(int signal)
 
 	if (signal)
 		kill(child_, signal);
-	socket_ = UniqueFd();
+	asks_ = UniqueFd();
 	waitpid(std::exchange(child_, 0), &status, 0);
 	return status;
 }

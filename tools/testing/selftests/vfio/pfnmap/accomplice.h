@@ -25,7 +25,8 @@ public:
 	static Result<Accomplice> start(const Act &act);
 
 	Accomplice(Accomplice &&other) noexcept
-		: socket_(std::move(other.socket_)),
+		: asks_(std::move(other.asks_)),
+		  answers_(std::move(other.answers_)),
 		  child_(std::exchange(other.child_, 0))
 	{
 	}
@@ -33,8 +34,8 @@ public:
 	~Accomplice();
 
 	/*
-	 * Has it act once, with a copy of @file (SCM_RIGHTS), and waits. What
-	 * it says; EPIPE if it died.
+	 * Has it act once, with a copy of @file, and waits. What it says; EPIPE
+	 * if it died.
 	 */
 	[[nodiscard]] int ask(int file = -1) const;
 
@@ -48,12 +49,13 @@ public:
 	int end(int signal = 0);
 
 private:
-	Accomplice(UniqueFd socket, pid_t child)
-		: socket_(std::move(socket)), child_(child)
+	Accomplice(UniqueFd asks, UniqueFd answers, pid_t child)
+		: asks_(std::move(asks)), answers_(std::move(answers)),
+		  child_(child)
 	{
 	}
 
-	UniqueFd socket_;
+	UniqueFd asks_, answers_; /* ends of pipes */
 	pid_t child_; /* 0 when it has ended */
 };
 

@@ -9,12 +9,15 @@
  */
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <utility>
 #include <vector>
 
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "lent_device.h"
+#include "series.h"
 #include "unmap_fixture.h"
 
 namespace pfnmap {
@@ -533,6 +536,71 @@ TEST_F(FaultsSecondDomain, map)
 				       layout->phys_of_start());
 		});
 	EXPECT_ERRNO(0, leave());
+}
+
+/*
+ * The ranges of a device leave both domains at its last close, and a domain that
+ * comes afterwards gets none of them.
+ */
+TEST_F(FaultsSecondDomain, revoked)
+{
+	NEED_PART(Part::lifetime);
+
+	const char *shm = std::getenv("PFNMAP_SHM");
+
+	if (!shm || !*shm)
+		GTEST_SKIP() << "needs PFNMAP_EDU and PFNMAP_SHM";
+
+	auto stays = Layout::create({bar_part(0, BAR)});
+	auto lent = LentDevice::open(shm);
+	bool before = false, after = false;
+
+	ASSERT_OK(stays);
+	ASSERT_OK(lent);
+
+	Iova iova = take_iova(BAR, bar().phys);
+	std::array run{Extent{iova, bar().phys, BAR}};
+
+	ASSERT_ERRNO(0, map_dma(iova, stays->start(), BAR));
+	for (unsigned int nth = 1; nth < MOST && !HasFailure(); nth++) {
+		SCOPED_TRACE("allocation " + std::to_string(nth));
+
+		/* Closed before it joins, or while there are two. */
+		bool early = nth % 2;
+
+		if (!lent->is_open()) {
+			ASSERT_FALSE(lent->open_device());
+		}
+
+		auto goes = Layout::create({bar_piece(lent->device(), 0, SZ_2M)});
+
+		ASSERT_OK(goes);
+
+		Iova at = take_iova(SZ_2M, lent->device().bar.phys);
+
+		ASSERT_ERRNO(0, env().container().map_dma(at, goes->start(),
+							  SZ_2M, DMA_RW));
+		ASSERT_ERRNO(0, goes->va().clear(0, SZ_2M));
+		if (early)
+			lent->close_device();
+
+		bool joined = !join_failing(nth);
+
+		if (!early)
+			lent->close_device();
+		EXPECT_TRUE(table_has_runs(run));
+		if (joined) {
+			EXPECT_TRUE(spare_has_runs(run));
+			(early ? after : before) |= has_own_domain(iova);
+			EXPECT_ERRNO(0, leave());
+		}
+		EXPECT_TRUE(unmap_dma(at, SZ_2M));
+		if (joined && !happened())
+			break;
+	}
+	EXPECT_TRUE(unmap_dma(iova, BAR));
+	EXPECT_TRUE(after || before || !env().trace())
+		<< "never a second domain";
 }
 
 TEST_F(FaultsSecondDomain, no_look_ups)

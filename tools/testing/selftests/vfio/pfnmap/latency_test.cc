@@ -26,6 +26,7 @@
 
 #include "ktap.h"
 #include "procfs.h"
+#include "series.h"
 #include "unmap_fixture.h"
 
 namespace pfnmap {
@@ -419,6 +420,9 @@ void LatencyKilled::expect_gone_soon(const Layout &layout, std::uint64_t shift,
 
 TEST_F(LatencyKilled, while_faulting)
 {
+	if (has(Part::fast_path))
+		GTEST_SKIP() << "a kernel with part 3-fast-path takes no faults";
+
 	auto layout = whole_bar(Congruence::mod_4k);
 
 	ASSERT_OK(layout);

@@ -116,31 +116,25 @@ TEST_P(LifetimeOf, opened_again)
 
 TEST_P(LifetimeOf, several_mappings)
 {
-	Iova first = iova_;
+	std::size_t bytes = size();
+	Iova second = take_iova(bytes, layout_->phys_of_start());
+	Iova third = take_iova(bytes, layout_->phys_of_start());
 
-	map_layout();
-	if (HasFatalFailure())
-		return;
-
-	Iova second = iova_;
-
-	map_layout();
-	if (HasFatalFailure())
-		return;
+	for (Iova iova : {second, third})
+		ASSERT_ERRNO(0, env().container().map_dma(
+					iova, layout_->start(), bytes, DMA_RW));
 	/* One of them is no more. */
-	EXPECT_TRUE(unmap_dma(second, size()));
-
-	std::size_t all = 2 * mapped_size();
-
+	EXPECT_TRUE(unmap_dma(second, bytes));
 	close_all();
 	EXPECT_TRUE(table_is_empty());
-	expect_taken(env().container(), first);
+	for (Iova iova : {iova_, third})
+		expect_taken(env().container(), iova);
 
 	auto unmapped = env().container().unmap_dma({}, 0,
 						    VFIO_DMA_UNMAP_FLAG_ALL);
 
 	ASSERT_OK(unmapped);
-	EXPECT_EQ(all, *unmapped);
+	EXPECT_EQ(2 * bytes, *unmapped);
 }
 
 TEST_P(LifetimeOf, unmapped_before)

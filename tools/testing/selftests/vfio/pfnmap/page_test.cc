@@ -5,7 +5,10 @@
  * becomes of a mapping that changes during one of its faults. Needs the module
  * in test_modules/.
  */
+#include <chrono>
 #include <csignal>
+#include <cstdlib>
+#include <future>
 #include <thread>
 #include <vector>
 
@@ -14,6 +17,9 @@
 
 #include <unistd.h>
 
+#include "accomplice.h"
+#include "lent_device.h"
+#include "series.h"
 #include "test_module.h"
 #include "unmap_fixture.h"
 
@@ -346,6 +352,59 @@ TEST_F(LookUpTest, killed_meanwhile)
 }
 
 /*
+ * Another process's MAP_DMA hangs in a page fault for as long as that takes; a
+ * device that is mapped in the same container is closed meanwhile.
+ */
+TEST_F(LookUpTest, others_close_meanwhile)
+{
+	constexpr std::chrono::seconds PATIENCE{30};
+	const char *shm = std::getenv("PFNMAP_SHM");
+
+	NEED_PART(Part::lifetime);
+	if (!shm || !*shm)
+		GTEST_SKIP() << "needs PFNMAP_EDU and PFNMAP_SHM";
+
+	Iova iova = take_iova(PFNMAP_TEST_SIZE, Phys{});
+	auto faulting = Layout::create({module_piece(PFNMAP_TEST_FAULTS)});
+
+	ASSERT_OK(faulting);
+	ASSERT_ERRNO(0, join());
+	ASSERT_ERRNO(0, module().set_on_fault(PFNMAP_TEST_KILLED));
+
+	auto child = Accomplice::start([&](UniqueFd) {
+		return container_->map_dma(iova, faulting->start(),
+					   PFNMAP_TEST_SIZE, DMA_READ);
+	});
+	auto lent = LentDevice::open(shm);
+
+	ASSERT_OK(child);
+	ASSERT_OK(lent);
+
+	auto layout = Layout::create({bar_piece(lent->device(), 0, SZ_2M)});
+
+	ASSERT_OK(layout);
+
+	auto at = map(*layout);
+
+	ASSERT_OK(at);
+	ASSERT_ERRNO(0, child->begin());
+	ASSERT_ERRNO(0, module().wait_for_fault());
+
+	/* It would have to wait for the child's end, if it did. */
+	auto closed = std::async(std::launch::async, [&] {
+		static_cast<void>(layout->va().clear(0, SZ_2M));
+		lent->close_device();
+	});
+
+	EXPECT_EQ(std::future_status::ready, closed.wait_for(PATIENCE))
+		<< "the close waits for the other process's page fault";
+	EXPECT_EQ(SIGKILL, child->end(SIGKILL));
+	closed.wait();
+	EXPECT_TRUE(spare_has_nothing());
+	EXPECT_TRUE(unmap(*at, SZ_2M));
+}
+
+/*
  * vfio_pin_pages() on a container that has a BAR between RAM: RAM can be
  * pinned, the BAR has no page to hand out.
  */
@@ -471,12 +530,23 @@ TEST_F(PinTest, device_cannot_join)
 	EXPECT_TRUE(unmap(iova_, layout_->size()));
 }
 
-/* Raw, but with a page to hand out, which nothing needs to keep. */
+/*
+ * Raw, but with a page to hand out, which nothing needs to keep: a device's region
+ * may be gone before those who have it, so that it is refused.
+ */
 TEST_F(PinTest, reserved_pages)
 {
 	map_between_ram(PFNMAP_TEST_RAW);
 	if (HasFatalFailure())
 		return;
+	if (has(Part::lifetime)) {
+		EXPECT_NE(0, module().pin(iova_ + RAM));
+		EXPECT_NE(0, module().pin(iova_ + (RAM + PFNMAP_TEST_SIZE -
+						   SZ_4K)));
+		EXPECT_TRUE(holds(2 * RAM));
+		expect_unmaps();
+		return;
+	}
 	EXPECT_ERRNO(0, module().pin(iova_ + RAM));
 	EXPECT_ERRNO(0, module().pin(iova_ + (RAM + PFNMAP_TEST_SIZE - SZ_4K)));
 	EXPECT_TRUE(holds(2 * RAM));

@@ -20,6 +20,10 @@
 namespace pfnmap {
 
 class UnmapTest : public DmaTest {
+public:
+	/* What goes on for long must not use up anything: so often. */
+	static constexpr std::size_t CYCLES = 1000;
+
 protected:
 	void SetUp() override;
 	void TearDown() override;
@@ -44,9 +48,6 @@ protected:
 	expect_look_ups(std::size_t ram, const std::function<void()> &call,
 			std::source_location where =
 				std::source_location::current());
-
-	/* What goes on for long must not use up anything: so often. */
-	static constexpr std::size_t CYCLES = 1000;
 
 	/* Runs @times, which does so many cycles, for what it leaves in slabs. */
 	static void
