@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Random sequences of mmap, munmap, mremap, mprotect, faults, MAP_DMA,
- * UNMAP_DMA, memory decode, resets and groups that come and go, over BARs and
- * RAM. After each step the IOMMU's table, the locked memory and the pins are
+ * UNMAP_DMA, memory decode, resets, groups that come and go and a device that is
+ * opened and closed, over BARs and RAM. After each step the IOMMU's table, the locked memory and the pins are
  * compared with a model.
  */
 #include <algorithm>
@@ -11,6 +11,7 @@
 #include <charconv>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <random>
 #include <span>
 #include <string>
@@ -26,6 +27,7 @@
 #include "ktap.h"
 #include "layout.h"
 #include "procfs.h"
+#include "series.h"
 
 namespace pfnmap::fuzz {
 namespace {
@@ -43,7 +45,9 @@ and of a window of IOVAs. The same again, with the same devices:
   pfnmap_fuzz --seed=SEED_OF_THE_ROUND --steps=250
 
 Of three devices or more, the group of the last one comes and goes where the
-seed is odd, in a container that has an emulated device (mtty) as well.
+seed is odd, in a container that has an emulated device (mtty) as well. Where a
+device's last close revokes what is mapped of it, that named by PFNMAP_SHM is
+opened and closed.
 
 Without a BDF PFNMAP_BDF names the devices, which must be bound to vfio-pci.
 Exits with 0, with 1 if a round failed, or with 4 without a device or without
@@ -102,7 +106,7 @@ private:
 class Generator {
 public:
 	Generator(const Stage &stage, std::uint64_t seed)
-		: env_(stage.env), group_moves_(stage.own), random_(seed)
+		: stage_(stage), random_(seed)
 	{
 	}
 
@@ -111,7 +115,7 @@ public:
 private:
 	std::size_t below(std::size_t n) { return random_() % n; }
 	bool one_in(std::size_t n) { return !below(n); }
-	std::size_t device() { return below(env_.devices().size()); }
+	std::size_t device() { return below(stage_.nr_devices()); }
 
 	/* Small ones are as likely as large ones. */
 	std::size_t size_up_to(std::size_t most);
@@ -133,6 +137,8 @@ private:
 	Operation unmap(const Model &model);
 	Operation move(const Model &model);
 	Operation set_thp();
+	/* The lent device is closed, or what it was mapped for goes. */
+	std::optional<Operation> end_device(const Model &model);
 	/* What the group or type1's parameter goes back to, before long. */
 	std::optional<Operation> back_to_normal(const Model &model);
 
@@ -143,8 +149,7 @@ private:
 	std::size_t iova_for(const Model &model, const Range &what);
 	std::uint32_t flags();
 
-	const Environment &env_;
-	bool group_moves_;
+	const Stage &stage_;
 	std::mt19937_64 random_;
 };
 
@@ -188,8 +193,8 @@ std::size_t Generator::congruent_offset(std::size_t device, const Range &where)
 {
 	constexpr std::array congruences{Congruence::mod_1g, Congruence::mod_2m,
 					 Congruence::mod_4k};
-	const Bar &bar = env_.devices()[device].bar;
-	Phys start{env_.devices()[0].bar.phys.value - SMALL};
+	const Bar &bar = stage_.bar(device);
+	Phys start{stage_.bar(0).phys.value - SMALL};
 	std::uint64_t shift =
 		shift_of(congruences[below(3)]) * (1 + below(600));
 	std::size_t offset =
@@ -210,7 +215,7 @@ std::optional<PlaceBar> Generator::continuation(const Model &model)
 	    before.where.end() + size > SMALL)
 		return {};
 
-	const Bar &bar = env_.devices()[before.device].bar;
+	const Bar &bar = stage_.bar(before.device);
 	std::size_t offset =
 		before.phys + before.where.size - bar.phys;
 
@@ -232,7 +237,7 @@ Operation Generator::place_bar(const Model &model)
 	if (op.where.size == GIANT)
 		op.device = 0;
 
-	std::size_t room = env_.devices()[op.device].bar.size;
+	std::size_t room = stage_.bar(op.device).size;
 
 	if (op.where.size < GIANT) {
 		op.where.size = std::min(op.where.size, room);
@@ -418,10 +423,34 @@ Operation Generator::set_thp()
 	return SetThp{policies[below(policies.size())]};
 }
 
+std::optional<Operation> Generator::end_device(const Model &model)
+{
+	const auto &segments = model.memory().segments();
+
+	if (!stage_.lent || !model.joined())
+		return {};
+	if (model.is_open()) {
+		if (one_in(30))
+			return CloseDevice{};
+		return {};
+	}
+	if (!one_in(3))
+		return {};
+
+	/* While an mmap of it is there, the close was not the last one. */
+	auto of_it = std::ranges::find_if(segments, [&](const Segment &s) {
+		return s.kind == Segment::Kind::bar && model.is_lent(s.device);
+	});
+
+	if (of_it == segments.end() || one_in(4))
+		return OpenDevice{};
+	return Remove{of_it->where, one_in(2)};
+}
+
 std::optional<Operation> Generator::back_to_normal(const Model &model)
 {
 	/* Without decode most maps fail. */
-	for (std::size_t i = 0; i < env_.devices().size(); i++)
+	for (std::size_t i = 0; i < stage_.nr_devices(); i++)
 		if (!model.decodes(i) && one_in(5))
 			return Decode{i, true};
 	if (!model.huge_pages() && one_in(8))
@@ -437,6 +466,8 @@ std::optional<Operation> Generator::back_to_normal(const Model &model)
 Operation Generator::next(const Model &model)
 {
 	if (auto operation = back_to_normal(model))
+		return *operation;
+	if (auto operation = end_device(model))
 		return *operation;
 	if (model.nr_leaves() > MOST_LEAVES)
 		return one_in(4) ? Operation{UnmapAll{}} : unmap(model);
@@ -468,7 +499,7 @@ Operation Generator::next(const Model &model)
 	/* All that is kept in mind would take a leaf a page when it joins. */
 	if (dice < 46 && model.joined())
 		return SetHugePages{false};
-	if (dice < 48 && group_moves_ && model.joined() && model.huge_pages())
+	if (dice < 48 && stage_.own && model.joined() && model.huge_pages())
 		return Leave{};
 	if (dice < 80)
 		return map_what_fits(model);
@@ -675,6 +706,21 @@ int fuzz(std::span<const Stage> stages, const Interrupts &interrupts,
 	return KSFT_PASS;
 }
 
+/* Where it makes a difference, a device to be opened and closed. */
+Result<std::optional<LentDevice>> lend_device()
+{
+	const char *bdf = std::getenv("PFNMAP_SHM");
+
+	if (!has(Part::lifetime) || !bdf || !*bdf)
+		return std::optional<LentDevice>();
+
+	auto lent = LentDevice::open(bdf);
+
+	if (!lent)
+		return lent.error();
+	return std::optional(std::move(*lent));
+}
+
 /* Without one, a container whose group has left forgets its mappings. */
 bool has_emulated_devices()
 {
@@ -735,9 +781,19 @@ int run(std::span<char *const> arguments)
 		return KSFT_SKIP;
 	}
 
+	auto lent = lend_device();
+
+	if (!lent) {
+		std::printf("TAP version 13\nBail out! %s\n",
+			    lent.error().message().c_str());
+		return KSFT_FAIL;
+	}
+
+	LentDevice *lent_device = *lent ? &**lent : nullptr;
+	Bar lent_bar = *lent ? (*lent)->device().bar : Bar{};
 	std::vector<Stage> stages;
 
-	stages.push_back({**env, {}, {}});
+	stages.push_back({**env, {}, {}, lent_device, lent_bar});
 	if (!spare.empty() && has_emulated_devices()) {
 		auto own = OwnContainer::create(spare,
 						OwnContainer::First::emulated);
@@ -748,7 +804,8 @@ int run(std::span<char *const> arguments)
 				    own.error().message().c_str());
 			return KSFT_FAIL;
 		}
-		stages.push_back({**env, spare, std::move(*own)});
+		stages.push_back({**env, spare, std::move(*own), lent_device,
+				  lent_bar});
 	}
 	return fuzz(stages, interrupts, options);
 }

@@ -128,6 +128,16 @@ struct Describe {
 	std::string operator()(const Join &) const { return "group joins"; }
 
 	std::string operator()(const Leave &) const { return "group leaves"; }
+
+	std::string operator()(const OpenDevice &) const
+	{
+		return "open the lent device";
+	}
+
+	std::string operator()(const CloseDevice &) const
+	{
+		return "close the lent device";
+	}
 };
 
 /* Is all of @prot that @flags ask for there? */
@@ -265,11 +275,42 @@ const Mapping *Model::misfit() const
 	return nullptr;
 }
 
+bool Model::in_use() const
+{
+	return open_ || std::ranges::any_of(
+				memory_.segments(), [this](const Segment &s) {
+					return s.kind == Segment::Kind::bar &&
+					       is_lent(s.device);
+				});
+}
+
+std::size_t Model::settle()
+{
+	std::size_t gone = 0;
+
+	if (in_use())
+		return 0;
+	for (auto &[iova, mapping] : mappings_) {
+		gone += mapping.lent_leaves.size();
+		mapping.revoked |= !mapping.lent_leaves.empty();
+		mapping.lent_leaves.clear();
+	}
+	return gone;
+}
+
+bool Model::has_revoked() const
+{
+	return std::ranges::any_of(mappings_, [](const auto &mapping) {
+		return mapping.second.revoked;
+	});
+}
+
 void Model::leave()
 {
 	for (auto &[iova, mapping] : mappings_) {
 		mapping.ram = 0;
 		mapping.leaves.clear();
+		mapping.lent_leaves.clear();
 	}
 	joined_ = false;
 }
@@ -303,8 +344,8 @@ std::vector<Extent> Model::leaves() const
 	std::vector<Extent> leaves;
 
 	for (const auto &[iova, mapping] : mappings_)
-		leaves.insert(leaves.end(), mapping.leaves.begin(),
-			      mapping.leaves.end());
+		std::ranges::merge(mapping.leaves, mapping.lent_leaves,
+				   std::back_inserter(leaves));
 	return leaves;
 }
 
@@ -313,7 +354,7 @@ std::size_t Model::nr_leaves() const
 	std::size_t nr = 0;
 
 	for (const auto &[iova, mapping] : mappings_)
-		nr += mapping.leaves.size();
+		nr += mapping.leaves.size() + mapping.lent_leaves.size();
 	return nr;
 }
 

@@ -104,9 +104,14 @@ struct SetHugePages {
 struct Join {};
 struct Leave {};
 
+/* The file of the device that is lent; its mmaps stay what they are. */
+struct OpenDevice {};
+struct CloseDevice {};
+
 using Operation = std::variant<PlaceBar, PlaceRam, Remove, Protect, Touch,
 			       Decode, Reset, MapDma, UnmapDma, UnmapAll, Move,
-			       Discard, Fork, SetThp, SetHugePages, Join, Leave>;
+			       Discard, Fork, SetThp, SetHugePages, Join, Leave,
+			       OpenDevice, CloseDevice>;
 
 /* One line for a person. */
 std::string describe(const Operation &operation);
@@ -160,6 +165,9 @@ struct Mapping {
 	MapDma made_by;
 	std::size_t ram = 0; /* bytes of it */
 	std::vector<Extent> leaves;
+	/* Those of the device that is lent: gone when that is revoked. */
+	std::vector<Extent> lent_leaves = {};
+	bool revoked = false;
 
 	Range iovas() const { return {made_by.iova, made_by.what.size}; }
 };
@@ -177,7 +185,13 @@ struct Verdict {
 
 class Model {
 public:
-	explicit Model(std::size_t nr_devices) : decodes_(nr_devices, true) {}
+	/* Is the last device there is one that is opened and closed? */
+	enum class Last { stays, is_lent };
+
+	explicit Model(std::size_t nr_devices, Last last = Last::stays)
+		: decodes_(nr_devices, true), lends_(last == Last::is_lent)
+	{
+	}
 
 	AddressSpace &memory() { return memory_; }
 	const AddressSpace &memory() const { return memory_; }
@@ -189,6 +203,24 @@ public:
 
 	void set_decode(std::size_t device, bool on) { decodes_[device] = on; }
 	bool decodes(std::size_t device) const { return decodes_[device]; }
+
+	/* Is @device the one that is lent? */
+	bool is_lent(std::size_t device) const
+	{
+		return lends_ && device + 1 == decodes_.size();
+	}
+	/* Has it an open file? All others always have. */
+	bool is_open() const { return open_; }
+	void set_open(bool open) { open_ = open; }
+	/* Has it an open file or an mmap? */
+	bool in_use() const;
+	/*
+	 * After an operation: if nobody uses the device that is lent any more,
+	 * its leaves are gone. How many went.
+	 */
+	std::size_t settle();
+	/* Has any mapping lost leaves that way? */
+	bool has_revoked() const;
 
 	void set_huge_pages(bool on) { huge_pages_ = on; }
 	bool huge_pages() const { return huge_pages_; }
@@ -230,6 +262,8 @@ public:
 private:
 	AddressSpace memory_;
 	std::vector<bool> decodes_;
+	bool lends_;
+	bool open_ = true;
 	bool huge_pages_ = true;
 	bool joined_ = true;
 	std::map<std::size_t, Mapping> mappings_;

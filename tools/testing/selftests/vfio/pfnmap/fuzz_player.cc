@@ -45,6 +45,7 @@ void Tally::add(const Tally &other)
 		leaves[size] += count;
 	for (const auto &[error, count] : other.joins)
 		joins[error] += count;
+	revoked += other.revoked;
 }
 
 std::string describe(const Tally &tally)
@@ -60,6 +61,8 @@ std::string describe(const Tally &tally)
 	for (const auto &[error, count] : tally.joins)
 		text += "; joins: " + std::to_string(count) + " " +
 			errno_name(error);
+	if (tally.revoked)
+		text += "; leaves revoked: " + std::to_string(tally.revoked);
 	return text;
 }
 
@@ -67,7 +70,8 @@ Player::Player(const Stage &stage, VaRange va, UniqueFd pagemap,
 	       const Held &before)
 	: stage_(stage), env_(stage.env), container_(stage.container()),
 	  va_(std::move(va)), pagemap_(std::move(pagemap)), before_(before),
-	  model_(env_.devices().size())
+	  model_(stage.nr_devices(),
+		 stage.lent ? Model::Last::is_lent : Model::Last::stays)
 {
 }
 
@@ -91,6 +95,9 @@ Result<std::unique_ptr<Player>> Player::create(const Stage &stage)
 		return *error;
 	if (auto error = player->choose(DISABLE_HUGEPAGES, "N"))
 		return *error;
+	if (stage.lent && !stage.lent->is_open())
+		if (auto error = stage.lent->open_device())
+			return *error;
 	if (stage.own)
 		if (int error = stage.own->join())
 			return Error{error, "VFIO_GROUP_SET_CONTAINER"};
@@ -104,8 +111,10 @@ Player::~Player()
 	static_cast<void>(
 		container_.unmap_dma({}, 0, VFIO_DMA_UNMAP_FLAG_ALL));
 	/* The next sequence does not begin unless this has worked. */
-	for (const TestDevice &device : env_.devices())
-		static_cast<void>(device.set_memory_decode(true));
+	for (std::size_t i = 0; i < stage_.nr_devices(); i++)
+		if (!is_closed(i))
+			static_cast<void>(
+				stage_.device(i).set_memory_decode(true));
 	/* Even where the model has it that it did not join, which is EINVAL. */
 	if (stage_.own)
 		static_cast<void>(stage_.own->leave());
@@ -129,6 +138,7 @@ std::optional<std::string> Player::play(const Operation &operation)
 		[this](const auto &op) { return carry_out(op); }, operation);
 
 	steps_++;
+	tally_.revoked += model_.settle();
 	return wrong ? wrong : compare();
 }
 
@@ -148,7 +158,10 @@ int Player::free_cut_huge_pages(const Range &range)
 
 Player::Wrong Player::carry_out(const PlaceBar &op)
 {
-	const TestDevice &device = env_.devices()[op.device];
+	if (is_closed(op.device))
+		return {};
+
+	const TestDevice &device = stage_.device(op.device);
 
 	if (int error = free_cut_huge_pages(op.where))
 		return if_failed("munmap", error);
@@ -246,15 +259,19 @@ Player::Wrong Player::carry_out(const Touch &op)
 
 Player::Wrong Player::carry_out(const Decode &op)
 {
+	if (is_closed(op.device))
+		return {};
 	model_.set_decode(op.device, op.on);
 	return if_failed("memory decode",
-			 env_.devices()[op.device].set_memory_decode(op.on));
+			 stage_.device(op.device).set_memory_decode(op.on));
 }
 
 Player::Wrong Player::carry_out(const Reset &op)
 {
 	/* It puts back what the device was like, with its BAR zapped. */
-	if (ioctl(env_.devices()[op.device].device.fd(), VFIO_DEVICE_RESET))
+	if (is_closed(op.device))
+		return {};
+	if (ioctl(stage_.device(op.device).device.fd(), VFIO_DEVICE_RESET))
 		return if_failed("VFIO_DEVICE_RESET", errno);
 	return {};
 }
@@ -284,14 +301,20 @@ std::optional<Error> Player::append_ram(std::vector<Extent> &extents, Iova iova,
 Result<Mapping> Player::look_up(const MapDma &op) const
 {
 	Iova iova = env_.iova_window().first + op.iova;
-	std::vector<Extent> extents;
+	std::vector<Extent> extents, lent_extents;
 	Mapping mapping{.made_by = op, .ram = 0, .leaves = {}};
+	std::uint64_t sizes =
+		model_.huge_pages() ? env_.iommu().pgsizes : SZ_4K;
 
 	for (const Segment &segment : model_.memory().in(op.what)) {
 		Iova first = iova + (segment.where.at - op.what.at);
 
 		if (!segment.is_ram()) {
-			extents.push_back(
+			auto &all = model_.is_lent(segment.device)
+					    ? lent_extents
+					    : extents;
+
+			all.push_back(
 				{first, segment.phys, segment.where.size});
 			continue;
 		}
@@ -299,9 +322,8 @@ Result<Mapping> Player::look_up(const MapDma &op) const
 		if (auto error = append_ram(extents, first, segment.where))
 			return *error;
 	}
-	mapping.leaves = largest_leaves(
-		join_runs(extents),
-		model_.huge_pages() ? env_.iommu().pgsizes : SZ_4K);
+	mapping.leaves = largest_leaves(join_runs(extents), sizes);
+	mapping.lent_leaves = largest_leaves(join_runs(lent_extents), sizes);
 	return mapping;
 }
 
@@ -333,8 +355,9 @@ Player::Wrong Player::carry_out(const MapDma &op)
 
 	if (!mapping)
 		return mapping.error().message();
-	for (const Extent &leaf : mapping->leaves)
-		tally_.leaves[leaf.size]++;
+	for (const auto &leaves : {mapping->leaves, mapping->lent_leaves})
+		for (const Extent &leaf : leaves)
+			tally_.leaves[leaf.size]++;
 	model_.add(std::move(*mapping));
 	return {};
 }
@@ -464,12 +487,35 @@ Player::Wrong Player::carry_out(const Join &op)
 
 Player::Wrong Player::carry_out(const Leave &)
 {
-	if (!model_.joined() || !model_.huge_pages())
+	/* What was revoked has no say in what a group that joins would get. */
+	if (!model_.joined() || !model_.huge_pages() || !model_.is_open() ||
+	    model_.has_revoked())
 		return {};
 	if (int error = stage_.own->leave())
 		return if_failed("the group's leaving", error);
 	model_.leave();
 	return compare_left();
+}
+
+Player::Wrong Player::carry_out(const OpenDevice &)
+{
+	if (model_.is_open())
+		return {};
+	if (auto error = stage_.lent->open_device())
+		return error->message();
+	model_.set_open(true);
+	model_.set_decode(stage_.nr_devices() - 1, true);
+	return {};
+}
+
+Player::Wrong Player::carry_out(const CloseDevice &)
+{
+	/* A group that joins is to find all that was mapped. */
+	if (!model_.is_open() || !model_.joined())
+		return {};
+	stage_.lent->close_device();
+	model_.set_open(false);
+	return {};
 }
 
 Player::Wrong Player::compare_left() const

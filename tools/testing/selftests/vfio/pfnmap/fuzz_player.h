@@ -14,6 +14,7 @@
 
 #include "environment.h"
 #include "fuzz_model.h"
+#include "lent_device.h"
 #include "mapping.h"
 #include "memory_stats.h"
 #include "own_container.h"
@@ -30,6 +31,7 @@ struct Tally {
 	std::map<int, std::size_t> results;
 	std::map<std::size_t, std::size_t> leaves;
 	std::map<int, std::size_t> joins;
+	std::size_t revoked = 0; /* leaves, by last closes */
 
 	void add(const Tally &other);
 };
@@ -40,12 +42,32 @@ std::string describe(const Tally &tally);
 /*
  * Where it is played: the BARs are those of @env's devices. In a container of
  * its own the group of the device @spare comes and goes; else the container is
- * @env's, whose devices stay.
+ * @env's, whose devices stay. One more device may be @lent, which is opened and
+ * closed.
  */
 struct Stage {
 	const Environment &env;
 	std::string spare;
 	std::optional<OwnContainer> own;
+	LentDevice *lent = nullptr;
+	Bar lent_bar = {};
+
+	/* The lent one is the last. */
+	std::size_t nr_devices() const
+	{
+		return env.devices().size() + (lent ? 1 : 0);
+	}
+	const Bar &bar(std::size_t device) const
+	{
+		return device < env.devices().size() ? env.devices()[device].bar
+						     : lent_bar;
+	}
+	/* One that is open. */
+	const TestDevice &device(std::size_t device) const
+	{
+		return device < env.devices().size() ? env.devices()[device]
+						     : lent->device();
+	}
 
 	const Container &container() const
 	{
@@ -100,6 +122,14 @@ private:
 	Wrong carry_out(const SetHugePages &op);
 	Wrong carry_out(const Join &op);
 	Wrong carry_out(const Leave &op);
+	Wrong carry_out(const OpenDevice &op);
+	Wrong carry_out(const CloseDevice &op);
+
+	/* Is it the lent one, closed? Only its mmaps can be used then. */
+	bool is_closed(std::size_t device) const
+	{
+		return model_.is_lent(device) && !model_.is_open();
+	}
 
 	/* Makes way: mm maps, unmaps and protects whole huge pages only. */
 	[[nodiscard]] int free_cut_huge_pages(const Range &range);

@@ -29,10 +29,10 @@ const std::array<Row, NR_PARTS> &table()
 	/* The fixes add no function: they come before all else. */
 	static const std::array<Row, NR_PARTS> rows{{
 		{Part::fixes, "1-fixes", "needs part 1-fixes", true,
-		 {"vfio_device_revoke_users", "vfio_pci_core_region_pfns",
+		 {"vfio_device_add_region_user", "vfio_pci_core_region_pfns",
 		  "vaddr_get_raw_pfns"}},
 		{Part::lifetime, "2-lifetime", "needs part 2-lifetime", true,
-		 {"vfio_device_revoke_users"}},
+		 {"vfio_device_add_region_user"}},
 		{Part::fast_path, "3-fast-path", "needs part 3-fast-path", true,
 		 {"vfio_pci_core_region_pfns"}},
 		{Part::walk, "walk", "needs the walk of version 1", false,
