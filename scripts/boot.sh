@@ -132,6 +132,8 @@ else
 	# looks stuck to its own watchdogs.
 	appends+=("nowatchdog rcupdate.rcu_cpu_stall_suppress=1")
 fi
+# A test then fails for want of a part of the series, which it else is skipped for.
+[[ $FLAVOUR != pfnmap || -n $image ]] || appends+=("PFNMAP_ALL=1")
 qemu+=(-smp "${smp:-2}")
 slot=0
 # add_device DEVICE: at a port of its own, which makes it an IOMMU group

@@ -80,6 +80,17 @@ setup() {
 	[[ $stderr == *PFNMAP_ICOUNT* && $stderr != *nowatchdog* ]]
 }
 
+@test "boot: a patched kernel is to have all parts of the series" {
+	run --separate-stderr ./lab boot "${K%-*}-pfnmap" --dry-run --image lab -- true
+	[[ $stderr == *qemu-system* && $stderr != *PFNMAP_ALL* ]]
+	run --separate-stderr ./lab boot "$K" --dry-run -- true
+	if [[ $K == *-pfnmap ]]; then
+		[[ $stderr == *PFNMAP_ALL=1* ]]
+	else
+		[[ $stderr != *PFNMAP_ALL* ]]
+	fi
+}
+
 @test "boot: a machine that does not exist is named, with those that do" {
 	run ./lab boot "$K" -m ppc -- true
 	[ "$status" -eq 2 ]

@@ -430,7 +430,7 @@ std::optional<Operation> Generator::end_device(const Model &model)
 	if (!stage_.lent || !model.joined())
 		return {};
 	if (model.is_open()) {
-		if (one_in(30))
+		if (one_in(model.has_lent_leaves() ? 15 : 60))
 			return CloseDevice{};
 		return {};
 	}
@@ -442,7 +442,7 @@ std::optional<Operation> Generator::end_device(const Model &model)
 		return s.kind == Segment::Kind::bar && model.is_lent(s.device);
 	});
 
-	if (of_it == segments.end() || one_in(4))
+	if (of_it == segments.end() || one_in(12))
 		return OpenDevice{};
 	return Remove{of_it->where, one_in(2)};
 }
@@ -711,7 +711,7 @@ Result<std::optional<LentDevice>> lend_device()
 {
 	const char *bdf = std::getenv("PFNMAP_SHM");
 
-	if (!has(Part::lifetime) || !bdf || !*bdf)
+	if (reason_to_skip(Part::lifetime) || !bdf || !*bdf)
 		return std::optional<LentDevice>();
 
 	auto lent = LentDevice::open(bdf);

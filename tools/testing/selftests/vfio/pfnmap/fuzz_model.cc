@@ -298,6 +298,13 @@ std::size_t Model::settle()
 	return gone;
 }
 
+bool Model::has_lent_leaves() const
+{
+	return std::ranges::any_of(mappings_, [](const auto &mapping) {
+		return !mapping.second.lent_leaves.empty();
+	});
+}
+
 bool Model::has_revoked() const
 {
 	return std::ranges::any_of(mappings_, [](const auto &mapping) {

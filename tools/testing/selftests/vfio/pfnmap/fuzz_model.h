@@ -219,6 +219,8 @@ public:
 	 * its leaves are gone. How many went.
 	 */
 	std::size_t settle();
+	/* Is anything mapped of the device that is lent? */
+	bool has_lent_leaves() const;
 	/* Has any mapping lost leaves that way? */
 	bool has_revoked() const;
 

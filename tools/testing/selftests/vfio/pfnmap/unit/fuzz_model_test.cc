@@ -581,6 +581,7 @@ TEST_F(FuzzLent, nothing_goes_while_it_is_open)
 	EXPECT_TRUE(model.in_use());
 	EXPECT_EQ(model.settle(), 0u);
 	EXPECT_EQ(model.nr_leaves(), 3u);
+	EXPECT_TRUE(model.has_lent_leaves());
 	EXPECT_FALSE(model.has_revoked());
 }
 
@@ -613,6 +614,7 @@ TEST_F(FuzzLent, its_leaves_go_and_the_mapping_stays)
 	EXPECT_EQ(model.settle(), 1u);
 	EXPECT_EQ(model.leaves(), (Extents{stays, stays_too}));
 	EXPECT_EQ(model.nr_leaves(), 2u);
+	EXPECT_FALSE(model.has_lent_leaves());
 	EXPECT_EQ(model.ram(), 0x1000u);
 	EXPECT_TRUE(model.has_revoked());
 	EXPECT_EQ(text(model.judge(map_dma(PAGE, 0x2000))), "EEXIST");
