@@ -679,7 +679,7 @@ TEST_F(Edges, map_of_what_may_not_be_read)
 		for (bool present : {false, true}) {
 			auto layout = Layout::create({bar_part(0, SIZE)});
 			int writes = prot == PROT_WRITE ? 0 : EFAULT;
-			int reads = present && !has(Part::fixes) ? 0 : EFAULT;
+			int reads = present && !refuses_inaccessible() ? 0 : EFAULT;
 			std::string text =
 				std::string(name) +
 				(present ? ", was present, " : ", untouched, ");

@@ -330,7 +330,7 @@ Result<Mapping> Player::look_up(const MapDma &op) const
 bool Player::is_expected(const Verdict &verdict, int error)
 {
 	return error == verdict.error ||
-	       (!error && verdict.stock_may_map && !has(Part::fixes));
+	       (!error && verdict.stock_may_map && !refuses_inaccessible());
 }
 
 Player::Wrong Player::carry_out(const MapDma &op)

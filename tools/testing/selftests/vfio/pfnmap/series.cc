@@ -29,8 +29,7 @@ const std::array<Row, NR_PARTS> &table()
 	/* The fixes add no function: they come before all else. */
 	static const std::array<Row, NR_PARTS> rows{{
 		{Part::fixes, "1-fixes", "needs part 1-fixes", true,
-		 {"vfio_device_add_region_user", "vfio_pci_core_region_pfns",
-		  "vaddr_get_raw_pfns"}},
+		 {"vfio_device_add_region_user", "vfio_pci_core_region_pfns"}},
 		{Part::lifetime, "2-lifetime", "needs part 2-lifetime", true,
 		 {"vfio_device_add_region_user"}},
 		{Part::fast_path, "3-fast-path", "needs part 3-fast-path", true,
@@ -66,6 +65,11 @@ bool has(Part part)
 	}();
 
 	return found[static_cast<std::size_t>(&row(part) - table().data())];
+}
+
+bool refuses_inaccessible()
+{
+	return has(Part::fixes) || has(Part::walk);
 }
 
 const char *name_of(Part part)

@@ -11,7 +11,7 @@
 namespace pfnmap {
 
 enum class Part {
-	fixes,     /* 1: what a stock kernel gets wrong */
+	fixes,     /* 1: of the second version; see refuses_inaccessible() */
 	lifetime,  /* 2: a device's last close revokes its ranges */
 	fast_path, /* 3: MAP_DMA asks the device for its PFNs */
 	/* The first version of the series had these in place of 2 and 3. */
@@ -21,6 +21,12 @@ enum class Part {
 
 /* Does this kernel have it? */
 bool has(Part part);
+
+/*
+ * Is MAP_DMA of VM_PFNMAP that user space may not access refused, and always with
+ * EFAULT? That fix comes first in either version.
+ */
+bool refuses_inaccessible();
 
 /* "2-lifetime" */
 const char *name_of(Part part);
