@@ -18,8 +18,8 @@
 namespace pfnmap {
 namespace {
 
-/* Many page tables' worth, whatever the size of an entry. */
-constexpr std::size_t MUCH = 256 * SZ_1M;
+/* Many page tables of PTEs, and few enough for an IOMMU without huge pages. */
+constexpr std::size_t MUCH = 32 * SZ_1M;
 
 class FastPath : public UnmapTest {
 protected:
