@@ -1318,7 +1318,7 @@ class LifetimeWait : public LifetimeTest {};
 
 TEST_F(LifetimeWait, not_for_another_map)
 {
-	constexpr std::size_t MUCH = 256 * SZ_1M;
+	constexpr std::size_t MUCH = SZ_1G;
 	constexpr int ATTEMPTS = 5;
 	auto ram = Layout::create({ram_piece(MUCH, 0, MADV_NOHUGEPAGE)});
 	bool met = false;
