@@ -438,6 +438,9 @@ void FaultsSecondDomain::expect_replays(const Layout &layout, std::size_t ram)
 		SCOPED_TRACE("allocation " + std::to_string(nth));
 		if (int error = join_failing(nth)) {
 			EXPECT_ERRNO(ENOMEM, error);
+			EXPECT_TRUE(spare_has_nothing());
+			EXPECT_TRUE(table_has_runs(*runs));
+			EXPECT_TRUE(holds(ram));
 			continue;
 		}
 		EXPECT_TRUE(spare_has_runs(*runs));

@@ -11,6 +11,7 @@
 #include <array>
 
 #include "iommu_table.h"
+#include "series.h"
 #include "unmap_fixture.h"
 
 namespace pfnmap {
@@ -299,6 +300,22 @@ TEST_F(ReplayFails, first_page_is_a_hole)
 	ASSERT_ERRNO(0, last.va().clear(0, SZ_4K));
 	expect_join_fails(EFAULT);
 	ASSERT_ERRNO(0, last.place(0, ram_piece(SZ_4K)));
+	expect_join_maps();
+	expect_unmaps();
+}
+
+/* The undo looks for what was mapped, and not behind that. */
+TEST_F(Replay, fails_at_once)
+{
+	constexpr std::size_t before = 8 * SZ_4K, behind = SZ_2M;
+
+	NEED_PART(Part::fixes);
+	add(Layout::create({ram_piece(before), ram_piece(SZ_4K),
+			    ram_piece(behind)}), before + SZ_4K + behind);
+	add(Layout::create({ram_piece(behind)}), behind);
+	ASSERT_ERRNO(0, layout(0).va().clear(before, SZ_4K));
+	expect_look_ups(before, [&] { expect_join_fails(EFAULT); });
+	ASSERT_ERRNO(0, layout(0).place(before, ram_piece(SZ_4K)));
 	expect_join_maps();
 	expect_unmaps();
 }
