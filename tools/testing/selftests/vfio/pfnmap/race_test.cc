@@ -9,7 +9,9 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cerrno>
 #include <cinttypes>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <latch>
@@ -986,62 +988,151 @@ TEST_F(RaceContainers, group_comes_and_goes)
  * None stays here: the IOMMU driver goes with the last group, while others have
  * ioctls passed on to it. A stock kernel frees what these work on.
  */
+class RaceIoctl {
+public:
+	RaceIoctl(const Container &container, const Group &group, Iova iova,
+		  Vaddr vaddr)
+		: container_(container), group_(group), iova_(iova),
+		  vaddr_(vaddr)
+	{
+	}
+
+	static constexpr int MAPPERS = 2;
+
+	/* What none of the ioctls has when it goes wrong. */
+	static constexpr int NEVER_THERE = ENOANO;
+	static constexpr int ALWAYS_THERE = EBADSLT;
+	static constexpr int STAYS_LOCKED = ENOLCK;
+
+	/* 0 or errno, or one of these. */
+	[[nodiscard]] int run();
+
+private:
+	/* EINVAL is what there is to say without an IOMMU driver. */
+	int unless_refused(int error)
+	{
+		if (error == EINVAL) {
+			refused_++;
+			return 0;
+		}
+		done_ += !error;
+		return error;
+	}
+
+	template <class T>
+	static int code(const Result<T> &result)
+	{
+		return result ? 0 : result.error().code;
+	}
+
+	/* One of the mappers' pages. Once unmapped, or if the group goes, so. */
+	int map_one(std::size_t at)
+	{
+		if (int error = unless_refused(container_.map_dma(
+			    iova_ + at, vaddr_ + at, SZ_4K, DMA_RW)))
+			return error;
+		return unless_refused(
+			code(container_.unmap_dma(iova_ + at, SZ_4K)));
+	}
+
+	int ask()
+	{
+		if (int error = code(container_.check_extension(
+			    VFIO_TYPE1v2_IOMMU)))
+			return error;
+		return unless_refused(code(container_.get_info()));
+	}
+
+	int come_and_go(int round) const
+	{
+		if (int error = group_.set_container(container_))
+			return error;
+		make_way(round);
+		if (int error = container_.set_iommu(VFIO_TYPE1v2_IOMMU))
+			return error;
+		make_way(round);
+		return group_.unset_container();
+	}
+
+	const Container &container_;
+	const Group &group_;
+	Iova iova_;
+	Vaddr vaddr_;
+	std::atomic<int> done_ = 0, refused_ = 0;
+};
+
+int RaceIoctl::run()
+{
+	auto before = locked_memory();
+	int error = 0;
+	{
+		Opponent first([this] { return map_one(0); });
+		Opponent second([this] { return map_one(SZ_4K); });
+		Opponent third([this] { return ask(); });
+
+		auto happened = [this] {
+			return std::min<int>(done_, refused_);
+		};
+
+		for (int i = 0; goes_on(i, happened(), first) && !error; i++)
+			error = come_and_go(i);
+		for (Opponent *other : {&first, &second, &third})
+			if (int its = other->stop(); !error)
+				error = its;
+	}
+	if (error)
+		return error;
+	if (!done_)
+		return NEVER_THERE;
+	if (!refused_)
+		return ALWAYS_THERE;
+
+	auto after = locked_memory();
+
+	return before && after && before->locked == after->locked
+		       ? 0
+		       : STAYS_LOCKED;
+}
+
+/* Another process does it: a thread may never come back from its ioctl. */
 TEST_F(RaceContainers, ioctl_while_the_group_leaves)
 {
+	constexpr std::chrono::seconds PATIENCE{300};
+	constexpr std::chrono::milliseconds INTERVAL{10};
+
 	NEED_PART(Part::fixes);
 
-	constexpr int MAPPERS = 2;
-	auto layout = Layout::create({ram_piece(MAPPERS * SZ_4K)});
-	std::atomic<int> done = 0, refused = 0;
+	std::size_t size = RaceIoctl::MAPPERS * SZ_4K;
+	auto layout = Layout::create({ram_piece(size)});
 
 	ASSERT_OK(layout);
 
-	/* EINVAL is what there is to say without an IOMMU driver. */
-	auto unless_refused = [&](int error) {
-		if (error == EINVAL) {
-			refused++;
-			return 0;
-		}
-		done += !error;
-		return error;
-	};
-	auto code = [](const auto &result) {
-		return result ? 0 : result.error().code;
-	};
-	auto map_one = [&](Iova iova, Vaddr vaddr) {
-		if (int error = unless_refused(container_->map_dma(
-			    iova, vaddr, SZ_4K, DMA_RW)))
-			return error;
-		/* It is gone if the group is. */
-		return unless_refused(code(container_->unmap_dma(iova, SZ_4K)));
-	};
-	Iova iova = take_iova(MAPPERS * SZ_4K, Phys{});
-	Opponent mapper([&] { return map_one(iova, layout->start()); });
-	Opponent another([&] {
-		return map_one(iova + SZ_4K, layout->start() + SZ_4K);
-	});
-	Opponent asker([&] {
-		if (int error = code(container_->check_extension(
-			    VFIO_TYPE1v2_IOMMU)))
-			return error;
-		return unless_refused(code(container_->get_info()));
-	});
+	Iova iova = take_iova(size, Phys{});
+	pid_t child = fork();
 
-	auto happened = [&] { return std::min<int>(done, refused); };
+	if (!child)
+		_exit(RaceIoctl(*container_, *group_, iova, layout->start())
+			      .run());
+	ASSERT_LT(0, child);
 
-	for (int i = 0; goes_on(i, happened(), mapper) && !HasFailure(); i++) {
-		ASSERT_ERRNO(0, group_->set_container(*container_));
-		make_way(i);
-		ASSERT_ERRNO(0, container_->set_iommu(VFIO_TYPE1v2_IOMMU));
-		make_way(i);
-		ASSERT_ERRNO(0, leave());
-		make_way(i);
-	}
-	EXPECT_ERRNO(0, mapper.stop());
-	EXPECT_ERRNO(0, another.stop());
-	EXPECT_ERRNO(0, asker.stop());
-	EXPECT_LT(0, done) << "there never was an IOMMU driver";
-	EXPECT_LT(0, refused) << "there always was an IOMMU driver";
+	auto end = std::chrono::steady_clock::now() + PATIENCE;
+	int status = 0;
+	pid_t ended;
+
+	while (!(ended = waitpid(child, &status, WNOHANG)) &&
+	       std::chrono::steady_clock::now() < end)
+		std::this_thread::sleep_for(INTERVAL);
+	if (!ended)
+		kill(child, SIGKILL);
+	ASSERT_EQ(child, ended) << "an ioctl does not come back";
+	ASSERT_TRUE(WIFEXITED(status)) << status;
+	EXPECT_NE(RaceIoctl::NEVER_THERE, WEXITSTATUS(status))
+		<< "there never was an IOMMU driver";
+	EXPECT_NE(RaceIoctl::ALWAYS_THERE, WEXITSTATUS(status))
+		<< "there always was an IOMMU driver";
+	EXPECT_NE(RaceIoctl::STAYS_LOCKED, WEXITSTATUS(status))
+		<< "other memory is locked than before";
+	EXPECT_ERRNO(0, WEXITSTATUS(status));
 	EXPECT_TRUE(spare_has_nothing());
 	EXPECT_TRUE(holds(0));
 }
