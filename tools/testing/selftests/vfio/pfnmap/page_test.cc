@@ -6,18 +6,23 @@
  * in test_modules/.
  */
 #include <chrono>
+#include <cinttypes>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <future>
+#include <optional>
+#include <sstream>
 #include <thread>
 #include <vector>
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-
 #include <unistd.h>
 
 #include "accomplice.h"
+#include "fd.h"
 #include "lent_device.h"
 #include "series.h"
 #include "test_module.h"
@@ -113,6 +118,8 @@ protected:
 		layout_.reset();
 	}
 
+	std::uint64_t references_before() const { return references_; }
+
 	/* As at first, but for page table entries of what layout_ has. */
 	std::uint64_t references_mapped() const { return references_ + pages_; }
 
@@ -206,6 +213,42 @@ TEST_F(PageTest, page_in_use_is_refused)
 	auto iova = map(*layout);
 
 	ASSERT_OK(iova);
+	EXPECT_TRUE(unmap(*iova, layout->size()));
+}
+
+/*
+ * Nothing takes back what a driver was given to write to, when the device that it
+ * is of goes. PCI BARs mostly have no page to hand out; what this device maps has.
+ */
+TEST_F(PageTest, pin_of_a_bar)
+{
+	NEED_PART(Part::lifetime);
+
+	auto layout = Layout::create({ram_piece(RAM),
+				      module_piece(PFNMAP_TEST_RAW)});
+
+	ASSERT_OK(layout);
+
+	auto iova = map(*layout);
+
+	ASSERT_OK(iova);
+	for (bool joined : {false, true}) {
+		SCOPED_TRACE(joined ? "mapped" : "in no IOMMU");
+		if (joined) {
+			ASSERT_ERRNO(0, join());
+		}
+
+		std::size_t ram = joined ? RAM : 0;
+
+		for (std::size_t at = 0; at < PFNMAP_TEST_SIZE; at += SZ_4K)
+			EXPECT_ERRNO(EINVAL, module().pin(*iova + RAM + at));
+		EXPECT_EQ(references(), references_before());
+		EXPECT_TRUE(holds(ram));
+		EXPECT_ERRNO(0, module().pin(*iova));
+		EXPECT_TRUE(joined ? holds(ram, 1) : holds(SZ_4K));
+		EXPECT_ERRNO(0, module().unpin(*iova));
+		EXPECT_TRUE(holds(ram));
+	}
 	EXPECT_TRUE(unmap(*iova, layout->size()));
 }
 
@@ -556,6 +599,65 @@ TEST_F(PinTest, reserved_pages)
 	EXPECT_ERRNO(0,
 		     module().unpin(iova_ + (RAM + PFNMAP_TEST_SIZE - SZ_4K)));
 	expect_unmaps();
+}
+
+/* The first page of what /proc/iomem has as "first-last : @what". */
+std::optional<Phys> find_in_iomem(const std::string &what)
+{
+	auto iomem = read_file("/proc/iomem");
+	std::istringstream lines(iomem ? *iomem : "");
+
+	for (std::string line; std::getline(lines, line);) {
+		Phys first;
+
+		if (line.ends_with(" : " + what) &&
+		    std::sscanf(line.c_str(), "%" SCNx64, &first.value) == 1)
+			return first;
+	}
+	return {};
+}
+
+/*
+ * What is pinned is the machine's ROM, which nobody accounts for; when a device
+ * joins, there is RAM at the same address.
+ */
+TEST_F(PinTest, rom_that_becomes_ram)
+{
+	auto rom = find_in_iomem("System ROM");
+	auto mem = open_file("/dev/mem", O_RDWR);
+
+	NEED_PART(Part::fixes);
+	if (!rom || !mem)
+		GTEST_SKIP() << "needs a ROM and /dev/mem";
+
+	auto layout = Layout::create({ram_piece(RAM)});
+
+	ASSERT_OK(layout);
+	ASSERT_ERRNO(0, layout->va().place(0, 2 * SZ_4K, PROT_RW, MAP_SHARED,
+					   mem->get(), rom->value));
+
+	auto iova = map(*layout);
+
+	ASSERT_OK(iova);
+	ASSERT_ERRNO(0, module().pin(*iova));
+	ASSERT_ERRNO(0, module().pin(*iova + SZ_4K));
+	EXPECT_TRUE(holds(0));
+	ASSERT_ERRNO(0, layout->place(0, ram_piece(2 * SZ_4K)));
+	/* And one page that is accounted for. */
+	ASSERT_ERRNO(0, module().pin(*iova + 2 * SZ_4K));
+	EXPECT_TRUE(holds(SZ_4K));
+	ASSERT_ERRNO(0, join());
+	EXPECT_TRUE(holds(RAM, 1));
+	EXPECT_ERRNO(0, leave());
+	EXPECT_TRUE(holds(SZ_4K));
+	ASSERT_ERRNO(0, join());
+	EXPECT_TRUE(holds(RAM, 1));
+	for (std::size_t at : {std::size_t{0}, SZ_4K, 2 * SZ_4K})
+		EXPECT_ERRNO(0, module().unpin(*iova + at));
+	EXPECT_TRUE(holds(RAM));
+	EXPECT_TRUE(unmap(*iova, RAM));
+	EXPECT_TRUE(spare_has_nothing());
+	EXPECT_TRUE(holds(0));
 }
 
 } // namespace
