@@ -286,29 +286,6 @@ TEST_F(MapSplit, pud)
 				  3 * SZ_4K, Congruence::mod_1g);
 }
 
-/* A part in the middle goes, and what is left is no neighbour of it any more. */
-TEST_F(MapSplit, pud_loses_a_part)
-{
-	NEED_PART(Part::fixes);
-	NEED_BAR(2 * SZ_1G);
-	for (std::size_t part : {SZ_2M, SZ_4K, SZ_2M + SZ_4K}) {
-		SCOPED_TRACE(part);
-
-		std::size_t at = SZ_1G + 5 * part;
-		auto layout = Layout::create({bar_part(0, 2 * SZ_1G)});
-
-		ASSERT_OK(layout);
-		layout->va().touch(SZ_1G);
-		ASSERT_ERRNO(0, layout->va().clear(at, part));
-		layout->va().touch(at - SZ_4K);
-		layout->va().touch(at + part);
-		expect_map_fails(*layout, EFAULT);
-		ASSERT_ERRNO(0, layout->place(at, bar_part(at, part)));
-		layout->va().touch(at);
-		expect_maps(*layout);
-	}
-}
-
 TEST_F(Map, ram_bar_ram)
 {
 	NEED_BAR(SMALL);

@@ -461,65 +461,6 @@ TEST_F(Race, thp_policy_flips)
 	EXPECT_LT(0, small) << "the policy was never \"never\"";
 }
 
-/*
- * A batch of pinned pages is in use when it comes to one page a time. Page by
- * page or not, nothing behind a mapping's end is pinned or mapped, although it
- * goes on there in physical memory as well.
- */
-TEST_F(Race, disable_hugepages_flips)
-{
-	/* A page from elsewhere, and the first ones of a huge page. */
-	constexpr std::size_t ELSEWHERE = 100 * SZ_4K, MAPPED = 3 * SZ_4K,
-			      MORE = 10 * SZ_4K;
-
-	NEED_PART(Part::fixes);
-
-	auto saved = ScopedSetting::set(DISABLE_HUGEPAGES, "N");
-	auto huge = VaRange::reserve(SZ_2M, SZ_2M, 0);
-	auto va = VaRange::reserve(SZ_4K + MORE, SZ_4K, 0);
-
-	ASSERT_OK(saved);
-	ASSERT_OK(huge);
-	ASSERT_OK(va);
-	ASSERT_ERRNO(0, huge->place(0, SZ_2M, PROT_RW, MAP_PRIVATE));
-	ASSERT_ERRNO(0, huge->advise(0, SZ_2M, MADV_HUGEPAGE));
-	ASSERT_ERRNO(0, huge->advise(0, SZ_2M, MADV_POPULATE_WRITE));
-
-	auto move = [](Vaddr from, Vaddr to, std::size_t size) {
-		return mremap(reinterpret_cast<void *>(from.value), size, size,
-			      MREMAP_MAYMOVE | MREMAP_FIXED,
-			      to.value) == MAP_FAILED
-			       ? errno
-			       : 0;
-	};
-
-	ASSERT_ERRNO(0, move(huge->start() + ELSEWHERE, va->start(), SZ_4K));
-	ASSERT_ERRNO(0, move(huge->start(), va->start() + SZ_4K, MORE));
-
-	Iova iova = take_iova(SZ_2M, {});
-	int met = 0;
-	Opponent other([] {
-		if (int error = write_file(DISABLE_HUGEPAGES, "Y"))
-			return error;
-		std::this_thread::yield();
-		return write_file(DISABLE_HUGEPAGES, "N");
-	});
-
-	for (int i = 0; i < MANY_ROUNDS && !other.has_failed() && !HasFailure();
-	     i++) {
-		int turns = other.turns();
-
-		ASSERT_ERRNO(0, env().container().map_dma(iova, va->start(),
-							  MAPPED, DMA_RW));
-		met += other.turns() != turns;
-		EXPECT_TRUE(holds(MAPPED));
-		EXPECT_TRUE(unmap_dma(iova, MAPPED));
-	}
-	EXPECT_ERRNO(0, other.stop());
-	EXPECT_LT(0, met) << NEVER_MET;
-	EXPECT_TRUE(table_is_empty());
-}
-
 TEST_F(Race, faults_of_other_threads)
 {
 	auto layout = layout_of({bar_part(0, BAR)});
