@@ -29,8 +29,9 @@ source "$LAB_TOP/scripts/lib/guest.sh"
 # shellcheck source=scripts/lib/mutants.sh
 source "$LAB_TOP/scripts/lib/mutants.sh"
 
-# Two devices with a BAR to map, and one to join and leave containers.
-DEVICES='--bar 2G --bar 2G --bar 0'
+# Two devices with a BAR to map, one to join and leave containers, one that does DMA
+# and one that is opened and closed.
+DEVICES='--bar 2G --bar 2G --bar 0 --edu --shm 16M'
 TABLE=docs/mutants.md
 
 names=() base=$DEFAULT_BASE quick='' list='' table=''
