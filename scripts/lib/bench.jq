@@ -140,7 +140,7 @@ def section($base; $what; $rows; $part):
 
 def sections($base; $rows):
 	(["sweep", "how it grows"], ["place", "where it lies"], ["container", "containers"],
-	 ["dmabuf", "iommufd"], ["thp-always", "THP: always"],
+	 ["dmabuf", "iommufd"], ["touch", "first access of the CPU"], ["thp-always", "THP: always"],
 	 ["thp-madvise", "THP: madvise"], ["thp-never", "THP: never"]) as [$cell, $what]
 	| [$rows[] | select(.cell == $cell)]
 	| select(length > 0)
@@ -168,6 +168,19 @@ def counts_table($base; $rows):
 				      .bytes == $bytes)) as $c
 	   | count_line(if $who == "stock" or $both == [] then $row else "" end; $who;
 			[count_names[] as $n | $c[$n] | number]));
+
+# KiB of the CPU's page tables that a first map fills
+def tables_table($base; $rows):
+	[$rows[] | select((is_timed | not) and (.row | test("^map/bar/.*/first$")) and .table_bytes != null)] as $counts
+	| [$counts[] | select(.kernel == $base + "-stock") | {row, bytes}] as $both
+	| if $both == [] then empty else
+	  count_line("page tables, " + ($both[0].bytes | size_name); ""; ["stock", "pfnmap"]),
+	  ($both[] | . as {$row, $bytes}
+	   | count_line($row; "KiB";
+			[("stock", "pfnmap") as $who
+			 | first($counts[] | select(.kernel == $base + "-" + $who and .row == $row and
+						    .bytes == $bytes)).table_bytes / 1024 | number]))
+	  end;
 
 # --- how cost grows, and the floor -----------------------------------------
 
@@ -213,21 +226,18 @@ def floor_line($row; $values):
 	($row | pad(23)) + ($values | map(lpad(8)) | add) | trim;
 
 def floor_header: floor_line("pfnmap, and the floor";
-	["size", "faults", "floor", "leaves", "floor", "instr."]);
+	["size", "leaves", "floor", "instr."]);
 
 # The largest that was counted of each row that maps BARs. "instr." are those
-# for each entry that has to be read of the CPU's tables or written to the IOMMU's.
+# for each entry that has to be written to the IOMMU's table.
 def floors($base; $rows):
 	($base + "-pfnmap") as $kernel
 	| [$rows[] | select((is_timed | not) and .kernel == $kernel and .least_leaves and .leaves)]
 	| group_by(.row)[] | max_by(.bytes)
-	| (if .row | endswith("/first") then .least_faults else 0 end) as $least_faults
-	| (.least_faults + .least_leaves) as $entries
 	| estimate($rows; $kernel; .row; .bytes; null) as $t
 	| floor_line(.row;
-		     [(.bytes | size_name), (.faults | number), ($least_faults | number),
-		      (.leaves | number), (.least_leaves | number),
-		      (if $t.time and ($t.scaled | not) then $t.time * 1000 / $entries else null end
+		     [(.bytes | size_name), (.leaves | number), (.least_leaves | number),
+		      (if $t.time and ($t.scaled | not) then $t.time * 1000 / .least_leaves else null end
 		       | number)]);
 
 # --- all of it -------------------------------------------------------------
@@ -258,15 +268,15 @@ def text($base; $rows):
 	"walk: follow_pfnmap_start(). lookup: iommu_iova_to_phys(). map, unmap:",
 	"iommu_map(), iommu_unmap() and _fast(). leaves: what the IOMMU's table",
 	"has then. RAM rows are of less.",
+	"", tables_table($base; $rows),
 	"", fit_header, fits($base; $rows),
 	"Least squares over the sizes of \"how it grows\": instructions for each",
 	"entry the IOMMU's table needs at least (leaf) or the CPU's tables do",
 	"(fault), for each 4 KiB page, and those that are always there. r2: how",
 	"much the best of the three explains; one is - when it does not.",
 	"", floor_header, floors($base; $rows),
-	"floor: an entry of the IOMMU's table a superpage, a fault a huge page or",
-	"page table. instr.: instructions, all in all, for each entry or page",
-	"table of the CPU's that there is and each entry of the IOMMU's.";
+	"floor: an entry of the IOMMU's table a superpage. instr.: instructions,",
+	"all in all, for each of these entries.";
 
 # What README.md shows of a base
 def summary($base; $rows):

@@ -88,7 +88,7 @@ made_up() {
 	grep -qxE 'map/bar/va:1GiB/again +64 GiB +~640 us +68 us +9.41 x' <<<"$output"
 	grep -qxE 'map/bar/va:1GiB/again +stock +10000 +- +0.0381 +0 +1' <<<"$output"
 	grep -qxE 'map/bar/va:1GiB/again +pfnmap +1000 +- +0.0038 +4000 +1' <<<"$output"
-	grep -qxE 'map/bar/va:1GiB/again +8 GiB +0 +0 +8 +8 +1500' <<<"$output"
+	grep -qxE 'map/bar/va:1GiB/again +8 GiB +8 +8 +1500' <<<"$output"
 }
 
 @test "bench: a block of data a peer, with the size, map and unmap" {
