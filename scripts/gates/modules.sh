@@ -8,7 +8,8 @@ source "$LAB_TOP/scripts/lib/gates.sh"
 undefined() {
 	local objects
 	checkout "$1"
-	build_in modules -s prepare mm/ drivers/vfio/
+	touched_objects
+	build_in modules -s prepare mm/ drivers/vfio/ "${OBJECTS[@]}"
 	objects=$(find "$BUILD/drivers/vfio" -name '*.o')
 	[[ -n $objects ]] || nothing "no object in ${BUILD#"$LAB_TOP"/}/drivers/vfio"
 	xargs nm -u <<<"$objects" >"$WORK_TMP/nm"

@@ -9,6 +9,7 @@ touched '*.[ch]'
 for commit in "${COMMITS[@]}"; do
 	checkout "$commit"
 	git -C "$CHECK_SRC" log -1 --format=%s
-	build_in x86 -s W=1 KCFLAGS=-Werror prepare mm/ drivers/vfio/
+	touched_objects
+	build_in x86 -s W=1 KCFLAGS=-Werror prepare mm/ drivers/vfio/ "${OBJECTS[@]}"
 done
 expect_objects

@@ -616,7 +616,7 @@ TEST_F(MapKilled, while_faulting)
 {
 	/* There are no faults, and it is over before a signal comes. */
 	if (has(Part::fast_path))
-		GTEST_SKIP() << "a kernel with part 3-fast-path takes no faults";
+		GTEST_SKIP() << "this kernel's MAP_DMA takes no faults";
 	NEED_BAR(LIMIT_MOD_4K);
 
 	/* All that is allowed, and page by page: it must not be over soon. */
@@ -630,7 +630,7 @@ TEST_F(MapKilled, while_faulting)
 TEST_F(MapKilled, while_all_present)
 {
 	if (has(Part::fast_path))
-		GTEST_SKIP() << "a kernel with part 3-fast-path takes no faults";
+		GTEST_SKIP() << "this kernel's MAP_DMA takes no faults";
 	NEED_BAR(LIMIT_MOD_4K);
 
 	std::size_t size = std::min(bar().size, LIMIT_MOD_1G);
