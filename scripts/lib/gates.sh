@@ -121,13 +121,23 @@ touched() {
 
 # touched_objects: sets OBJECTS to those of the drivers of TOUCHED, as far as what is
 # checked out has them. To be made by name: a driver whose options need half of the
-# kernel compiles without them.
+# kernel compiles without them. One that does not is in series/BASE/uncompiled, which
+# says why.
 touched_objects() {
 	local file
 	OBJECTS=()
 	for file in "${TOUCHED[@]}"; do
-		[[ $file != drivers/*.c || ! -f $CHECK_SRC/$file ]] || OBJECTS+=("${file%.c}.o")
+		[[ $file == drivers/*.c && -f $CHECK_SRC/$file && -z $(why_uncompiled "$file") ]] ||
+			continue
+		OBJECTS+=("${file%.c}.o")
 	done
+}
+
+# why_uncompiled FILE: the reason that stands in series/BASE/uncompiled
+why_uncompiled() {
+	local list=$LAB_TOP/series/$BASE/uncompiled
+	[[ -f $list ]] || return 0
+	awk -v file="$1:" '$1 == file { sub(/^[^:]*: */, ""); print }' "$list"
 }
 
 # export_patches: sets PATCHES to the commits as mails
