@@ -85,7 +85,8 @@ die_of_log() {
 need_room() {
 	local free used memory
 	free=$(($(df -Pk "$LAB_DIR" | awk 'NR == 2 { print $4 }') / 1048576))
-	used=$(($(du -sk "$LAB_DIR" | cut -f1) / 1048576))
+	# A folder there may be a link to where it is, and files come and go.
+	used=$( (du -skcD "$LAB_DIR"/* 2>/dev/null || true) | awk 'END { print int($1 / 1048576) }')
 	memory=$(($(awk '/^MemTotal:/ { print $2 }' /proc/meminfo) / 1048576 + 1))
 	((free + used >= $1)) ||
 		die "$1 GiB of disk are needed for .lab/, and $free GiB are free; make room, or put the checkout on another disk"

@@ -53,7 +53,10 @@ ends_with() {
 	pid=$!
 	for _ in {1..300}; do
 		[[ -z $(vms) ]] || break
-		kill -0 "$pid"
+		kill -0 "$pid" || {
+			cat "$BATS_TEST_TMPDIR/out"
+			return 1
+		}
 		sleep 1
 	done
 	cat "$BATS_TEST_TMPDIR/out"
