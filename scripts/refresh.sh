@@ -3,9 +3,10 @@
 # lab refresh KERNEL - write commits back to series/
 #
 # Write the commits of .lab/src/KERNEL (6.12-pfnmap) back to series/BASE: the
-# way to edit a patch. Commit in that tree, with 'git commit --fixup=COMMIT' for
-# a change to an existing patch (refresh squashes it in) or a commit of its own
-# for a new one; 'git branch --edit-description' there edits the cover letter.
+# way to edit a patch. Commit in that tree, with 'git commit --fixup=COMMIT' for a
+# change to an existing patch (refresh squashes it in), --fixup=amend:COMMIT for
+# one with a new message, or a commit of its own for a new patch; 'git branch
+# --edit-description' there edits the cover letter.
 #
 # Where the queue is in parts, those are series/BASE/PART/, and a part's commits are
 # those up to the branch of its name; what is on top of the last branch belongs to
@@ -47,13 +48,13 @@ on_last_part() {
 
 on_last_part
 part_ends "$SRC" refs/heads refs/lab/start HEAD
-if git -C "$SRC" log --format=%s refs/lab/start..HEAD | grep '^fixup! ' >/dev/null; then
+if git -C "$SRC" log --format=%s refs/lab/start..HEAD | grep -E '^(fixup|amend)! ' >/dev/null; then
 	# What rebase rewrites on its way would be compiled again, mm.h and all
 	# that includes it; the files end as they were, so keep their dates.
 	tmpdir
 	git -C "$SRC" diff --name-only -z --diff-filter=d refs/lab/start HEAD |
 		tar -C "$SRC" --null -T - -cf "$WORK_TMP/dates.tar"
-	GIT_SEQUENCE_EDITOR=: lab_git -C "$SRC" rebase -q -i --autosquash --update-refs refs/lab/start ||
+	GIT_SEQUENCE_EDITOR=: GIT_EDITOR=: lab_git -C "$SRC" rebase -q -i --autosquash --update-refs refs/lab/start ||
 		die "the fixups do not squash; resolve it in .lab/src/$KERNEL (git rebase --continue) and refresh again"
 	tar -C "$SRC" -xf "$WORK_TMP/dates.tar"
 fi
