@@ -6,7 +6,8 @@
  * rows none, and RAM is populated before. What a VM does with a BAR beside
  * that: toggle is one unmap and one map, close is a container's end with the
  * BAR mapped, touch is what the CPU's first access costs after a map, replay is
- * the first IOMMU for a container with an emulated device.
+ * the first IOMMU for a container with an emulated device, lastclose is that of
+ * a device whose BAR two containers have mapped.
  *
  * The same of several BARs, of IOVAs that allow small IOMMU entries only, of an
  * address that the kernel chooses, and of a dma-buf mapped through iommufd.
@@ -33,6 +34,7 @@
 #include <sys/mman.h>
 
 #include "environment.h"
+#include "last_close.h"
 #include "layout.h"
 #include "meter.h"
 #include "own_container.h"
@@ -252,6 +254,7 @@ private:
 		      Congruence iova);
 	void add_container(const std::string &name, const Shared &subject);
 	void add_empty(const std::string &name, OwnContainer::First first);
+	void add_last_close();
 	void add_ram(const std::string &name, Subject::Make make);
 	void add_peer();
 
@@ -374,6 +377,16 @@ void Rows::add_container(const std::string &name, const Shared &subject)
 	add_empty("replay/empty", OwnContainer::First::emulated);
 }
 
+void Rows::add_last_close()
+{
+	auto rows = std::make_shared<LastClose>(bench_, options_.mod_1g);
+
+	add("lastclose/bar/va:1GiB", [rows](auto &state) { rows->mapped(state); },
+	    options_.iterations);
+	add("lastclose/empty", [rows](auto &state) { rows->empty(state); },
+	    options_.iterations);
+}
+
 void Rows::add_ram(const std::string &name, Subject::Make make)
 {
 	auto subject = std::make_shared<Subject>(bench_, std::move(make));
@@ -404,6 +417,7 @@ void Rows::add_all()
 	});
 
 	add_container("bar/va:1GiB", subject);
+	add_last_close();
 	add_congruences();
 	if (env.devices().size() > 1)
 		add_bar("bars", [&env, size] { return make_bars(env, size); });

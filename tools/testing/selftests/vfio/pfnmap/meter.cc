@@ -3,6 +3,7 @@
 
 #include <cerrno>
 
+#include <time.h>
 #include <unistd.h>
 
 #include "procfs.h"
@@ -38,6 +39,15 @@ Result<Meter> Meter::create(bool counting)
 		meter.counted_.push_back({counter, std::move(*calls)});
 	}
 	return meter;
+}
+
+Meter::ThreadClock::time_point Meter::ThreadClock::now()
+{
+	timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return std::chrono::seconds(ts.tv_sec) +
+	       std::chrono::nanoseconds(ts.tv_nsec);
 }
 
 void Meter::reset()

@@ -30,7 +30,17 @@ public:
 
 	/* The seconds @call takes, or the error that it gives. */
 	template <class Call>
-	Result<double> time(Call call);
+	Result<double> time(Call call)
+	{
+		return time_by<std::chrono::steady_clock>(call);
+	}
+
+	/* Those that the thread runs meanwhile: without what it waits for. */
+	template <class Call>
+	Result<double> cpu_time(Call call)
+	{
+		return time_by<ThreadClock>(call);
+	}
 
 	/* Tells what was counted since reset(), as an average. */
 	void report(benchmark::State &state) const;
@@ -43,7 +53,17 @@ private:
 		std::size_t count = 0;
 	};
 
+	/* The CPU time of the calling thread. */
+	struct ThreadClock {
+		using time_point = std::chrono::duration<double>;
+
+		static time_point now();
+	};
+
 	explicit Meter(bool counting) : counting_(counting) {}
+
+	template <class Clock, class Call>
+	Result<double> time_by(Call call);
 
 	void start();
 	void stop();
@@ -59,15 +79,14 @@ private:
 	std::optional<Error> error_; /* of a counter */
 };
 
-template <class Call>
-Result<double> Meter::time(Call call)
+template <class Clock, class Call>
+Result<double> Meter::time_by(Call call)
 {
 	start();
 
-	auto before = std::chrono::steady_clock::now();
+	auto before = Clock::now();
 	std::optional<Error> error = call();
-	std::chrono::duration<double> took =
-		std::chrono::steady_clock::now() - before;
+	std::chrono::duration<double> took = Clock::now() - before;
 
 	stop();
 	if (error)

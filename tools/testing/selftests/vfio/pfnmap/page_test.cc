@@ -343,6 +343,53 @@ TEST_F(LookUpTest, permission_goes_meanwhile)
 }
 
 /*
+ * A BAR's pfns have been looked up and are not mapped yet, since MAP_DMA takes a
+ * page fault of what is behind it, when the BAR is unmapped and closed.
+ */
+TEST_F(LookUpTest, closes_before_it_is_mapped)
+{
+	const char *shm = std::getenv("PFNMAP_SHM");
+
+	NEED_PART(Part::lifetime);
+	if (!shm || !*shm)
+		GTEST_SKIP() << "needs PFNMAP_EDU and PFNMAP_SHM";
+
+	auto lent = LentDevice::open(shm);
+
+	ASSERT_OK(lent);
+
+	auto layout = Layout::create({bar_piece(lent->device(), 0, SZ_2M),
+				      module_piece(PFNMAP_TEST_FAULTS)});
+
+	ASSERT_OK(layout);
+	ASSERT_ERRNO(0, join());
+	ASSERT_ERRNO(0, module().set_on_fault(PFNMAP_TEST_LET_GO));
+
+	std::future<int> closer = std::async(std::launch::async, [&] {
+		int error = module().wait_for_fault();
+
+		if (error)
+			return error;
+		error = layout->va().clear(0, SZ_2M);
+		lent->close_device();
+		return error ? error : module().go_on();
+	});
+	Iova iova = take_iova(layout->size(), lent->device().bar.phys);
+	int error = container_->map_dma(iova, layout->start(), layout->size(),
+					DMA_READ);
+
+	ASSERT_ERRNO(0, closer.get());
+	ASSERT_ERRNO(0, error);
+
+	const Extent left[] = {{iova + SZ_2M, module().phys(PFNMAP_TEST_FAULTS),
+				PFNMAP_TEST_SIZE}};
+
+	EXPECT_TRUE(spare_has_runs(left));
+	EXPECT_TRUE(unmap(iova, layout->size()));
+	EXPECT_TRUE(spare_has_nothing());
+}
+
+/*
  * Another process's MAP_DMA hangs in a page fault for as long as that takes; a
  * device that is mapped in the same container is closed meanwhile.
  */

@@ -73,6 +73,11 @@ int ModuleDevice::wait_for_fault() const
 	return ioctl(fd(), PFNMAP_TEST_WAIT) ? errno : 0;
 }
 
+int ModuleDevice::go_on() const
+{
+	return ioctl(fd(), PFNMAP_TEST_GO_ON) ? errno : 0;
+}
+
 Result<std::uint64_t> ModuleDevice::entered() const
 {
 	std::uint64_t count;

@@ -52,6 +52,8 @@ public:
 	[[nodiscard]] int set_on_fault(unsigned long what) const;
 	/* Waits for the first of them. 0 or errno. */
 	[[nodiscard]] int wait_for_fault() const;
+	/* Ends the wait of PFNMAP_TEST_LET_GO. 0 or errno. */
+	[[nodiscard]] int go_on() const;
 	/* How many pages they have entered. */
 	Result<std::uint64_t> entered() const;
 

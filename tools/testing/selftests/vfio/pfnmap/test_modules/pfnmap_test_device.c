@@ -38,6 +38,7 @@ struct test_device {
 	atomic_t on_fault;
 	atomic64_t entered;
 	struct completion fault;
+	struct completion go_on;
 };
 
 static struct test_device *to_test_device(struct vfio_device *vdev)
@@ -51,6 +52,7 @@ static int test_init(struct vfio_device *vdev)
 
 	xa_init(&test->pinned);
 	init_completion(&test->fault);
+	init_completion(&test->go_on);
 	test->pages = alloc_pages(GFP_KERNEL | __GFP_ZERO, ORDER);
 	if (!test->pages)
 		return -ENOMEM;
@@ -138,9 +140,10 @@ static int test_count(struct test_device *test, u64 __user *arg)
 
 static int test_on_fault(struct test_device *test, unsigned long arg)
 {
-	if (arg > PFNMAP_TEST_KILLED)
+	if (arg > PFNMAP_TEST_LET_GO)
 		return -EINVAL;
 	reinit_completion(&test->fault);
+	reinit_completion(&test->go_on);
 	atomic64_set(&test->entered, 0);
 	atomic_set(&test->on_fault, arg);
 	return 0;
@@ -176,11 +179,22 @@ static long test_ioctl(struct vfio_device *vdev, unsigned int cmd,
 		return test_on_fault(test, arg);
 	case PFNMAP_TEST_WAIT:
 		return test_wait(test);
+	case PFNMAP_TEST_GO_ON:
+		complete(&test->go_on);
+		return 0;
 	case PFNMAP_TEST_ENTERED:
 		return put_user(atomic64_read(&test->entered), (u64 __user *)arg);
 	default:
 		return -ENOTTY;
 	}
+}
+
+/* It may wait for what needs mmap_lock, and will be asked again. */
+static bool test_may_unlock(struct vm_fault *vmf)
+{
+	return vmf->vma->vm_mm == current->mm &&
+	       !(vmf->flags & FAULT_FLAG_VMA_LOCK) &&
+	       fault_flag_allow_retry_first(vmf->flags);
 }
 
 /* As a handler that has to wait does: the vma is not its own meanwhile. */
@@ -190,13 +204,19 @@ static vm_fault_t test_replace(struct vm_fault *vmf)
 	unsigned long size = vmf->vma->vm_end - start;
 	struct mm_struct *mm = vmf->vma->vm_mm;
 
-	if (mm != current->mm || (vmf->flags & FAULT_FLAG_VMA_LOCK) ||
-	    !fault_flag_allow_retry_first(vmf->flags))
+	if (!test_may_unlock(vmf))
 		return VM_FAULT_SIGBUS;
 
 	mmap_read_unlock(mm);
 	WARN_ON(vm_mmap(NULL, start, size, PROT_READ | PROT_WRITE,
 			MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, 0) != start);
+	return VM_FAULT_RETRY;
+}
+
+static vm_fault_t test_let_go(struct test_device *test, struct vm_fault *vmf)
+{
+	mmap_read_unlock(vmf->vma->vm_mm);
+	wait_for_completion_timeout(&test->go_on, msecs_to_jiffies(PATIENCE_MS));
 	return VM_FAULT_RETRY;
 }
 
@@ -244,6 +264,10 @@ static vm_fault_t test_fault(struct vm_fault *vmf)
 		return test_replace(vmf);
 	case PFNMAP_TEST_KILLED:
 		return test_killed(vmf->vma);
+	case PFNMAP_TEST_LET_GO:
+		if (test_may_unlock(vmf))
+			return test_let_go(test, vmf);
+		break;
 	case PFNMAP_TEST_CONTEND:
 		test_contend(vmf->vma->vm_mm);
 		break;

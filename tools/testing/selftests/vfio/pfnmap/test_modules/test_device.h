@@ -37,16 +37,20 @@
  * mmap_lock instead, and anonymous memory takes the place of all that the vma has;
  * or they wait first until another thread wants to change mappings, which is
  * given the lock next; or enter all that the vma has, once the thread that has
- * the fault was killed.
+ * the fault was killed; or let go of mmap_lock first, until PFNMAP_TEST_GO_ON.
  */
 #define PFNMAP_TEST_ON_FAULT	_IO('p', 0x76)
 #define PFNMAP_TEST_PLAIN	0
 #define PFNMAP_TEST_REPLACE	1
 #define PFNMAP_TEST_CONTEND	2
 #define PFNMAP_TEST_KILLED	3
+#define PFNMAP_TEST_LET_GO	4
 
 /* Waits until there was a fault since PFNMAP_TEST_ON_FAULT. */
 #define PFNMAP_TEST_WAIT	_IO('p', 0x77)
+
+/* The fault that let go of mmap_lock, or the next that does, goes on. */
+#define PFNMAP_TEST_GO_ON	_IO('p', 0x79)
 
 /* How many pages were entered by faults since PFNMAP_TEST_ON_FAULT. */
 #define PFNMAP_TEST_ENTERED	_IOR('p', 0x78, __u64)
