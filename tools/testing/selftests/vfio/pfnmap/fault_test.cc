@@ -166,13 +166,18 @@ Result<Layout> many_kinds(const TestDevice &device)
 
 constexpr std::size_t MANY_KINDS_RAM = 16 * SZ_4K;
 
-/* MAP_DMA of all of @layout, which has mapped nothing when it fails. */
+/*
+ * MAP_DMA of all of @layout, which has mapped nothing when it fails. The IOVA is
+ * another one each time: where a map came to its end once, as it does without
+ * the page for its batch, the IOMMU has its page tables from then on.
+ */
 void Faults::expect_maps_all_or_nothing(const Layout &layout)
 {
-	Iova iova = take_iova(layout.size(), layout.phys_of_start());
+	Iova iova;
 
 	for_each_allocation(
 		[&] {
+			iova = take_iova(layout.size(), layout.phys_of_start());
 			return env().container().map_dma(
 				iova, layout.start(), layout.size(), DMA_RW);
 		},
