@@ -92,8 +92,11 @@ bzimage=${image:-$BUILD/arch/x86/boot/bzImage}
 [[ -f $bzimage ]] || bash "$LAB_TOP/scripts/build.sh" "$KERNEL"
 build_initramfs "$BASE"
 tmpdir
-module=$BUILD/test_modules/pfnmap_test_device.ko
-[[ -n $image || ! -f $module ]] || adds+=("$module:/lab/")
+if [[ -z $image ]]; then
+	for module in "$BUILD"/test_modules/*.ko; do
+		[[ ! -f $module ]] || adds+=("$module:/lab/")
+	done
+fi
 
 # The command and added files travel in a second archive behind the first.
 make_overlay() {

@@ -58,8 +58,8 @@ compile() {
 	fi
 }
 
-# The harness's module, where the kernel can load one.
-compile_module() {
+# The harness's
+compile_modules() {
 	local dir=$BUILD/test_modules
 	mkdir -p "$dir"
 	cp -u "$LAB_TOP/$HARNESS"/test_modules/* "$dir/"
@@ -86,4 +86,4 @@ bash "$LAB_TOP/scripts/apply.sh" "$KERNEL" --keep
 kernel_fragments "$CHECKS"
 configure "${FRAGMENTS[@]}"
 compile
-! grep -qx CONFIG_MODULES=y "$BUILD/.config" || compile_module
+compile_modules

@@ -190,16 +190,17 @@ use_kernel() {
 	configure "${FRAGMENTS[@]}"
 }
 
-# build_module: the harness's, where the kernel can load one. A mutant takes it, too.
-build_module() {
-	MODULE=()
-	grep -qx CONFIG_MODULES=y "$BUILD/.config" || return 0
-	local dir=$BUILD/test_modules
+# build_modules: the harness's. A mutant takes them, too.
+build_modules() {
+	local dir=$BUILD/test_modules module
+	MODULES=()
 	mkdir -p "$dir"
 	cp -u "$LAB_TOP/$HARNESS"/test_modules/* "$dir/"
 	run_logged "mutants-modules-$KERNEL" kmake modules
 	run_logged "mutants-test_modules-$KERNEL" kmake M="$dir"
-	MODULE=(--add "$dir/pfnmap_test_device.ko:/lab/")
+	for module in "$dir"/*.ko; do
+		MODULES+=(--add "$module:/lab/")
+	done
 }
 
 # --- the tests ---------------------------------------------------------------
@@ -209,7 +210,7 @@ boot() {
 	local options
 	read -ra options <<<"$3"
 	BOOTED=0
-	bash "$LAB_TOP/scripts/boot.sh" "$KERNEL${2:+-$2}" --image "$1" "${MODULE[@]}" \
+	bash "$LAB_TOP/scripts/boot.sh" "$KERNEL${2:+-$2}" --image "$1" "${MODULES[@]}" \
 		"${options[@]}" -- pfnmap_test "--gtest_filter=$4" \
 		>"$5" 2>"$5.err" </dev/null &
 	wait $! || BOOTED=$?
@@ -292,7 +293,7 @@ try_all() {
 	say "building $KERNEL${checks:+-$checks} unmutated"
 	build "$checks" || die "$KERNEL${checks:+-$checks} does not build without a mutant"
 	cp "$BUILD/arch/x86/boot/bzImage" "$BUILD/unmutated"
-	build_module
+	build_modules
 	try_unmutated "$checks" "${mine[@]}"
 	for name in "${mine[@]}"; do
 		try_mutant "$checks" "$name"

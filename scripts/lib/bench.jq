@@ -141,6 +141,7 @@ def section($base; $what; $rows; $part):
 def sections($base; $rows):
 	(["sweep", "how it grows"], ["place", "where it lies"], ["container", "containers"],
 	 ["lastclose", "a device's last close"],
+	 ["exporter", "no VFIO device's"],
 	 ["dmabuf", "iommufd"], ["touch", "first access of the CPU"], ["thp-always", "THP: always"],
 	 ["thp-madvise", "THP: madvise"], ["thp-never", "THP: never"]) as [$cell, $what]
 	| [$rows[] | select(.cell == $cell)]

@@ -34,16 +34,24 @@ def times_rows:
 	["RAM, 1 GiB of 4K pages: map", "map/ram:4k", 1, "madvise"],
 	["RAM, 1 GiB of 4K pages: unmap", "unmap/ram:4k", 1, "madvise"];
 
+# What is mapped by no VFIO device
+def walk_rows:
+	["128 GiB of PMD entries: map", "map/exporter:pmd/again", 128, null],
+	["the same, with page faults", "map/exporter:pmd/first", 128, null],
+	["128 GiB with struct pages: map", "map/exporter:pages/again", 128, null],
+	["4 GiB of 4 KiB entries: map", "map/exporter:pte/again", 4, null],
+	["the same, with page faults", "map/exporter:pte/first", 4, null];
+
 # $result is all of bench.json
-def times($base; $result):
+def times($base; $result; rows):
 	$result.benchmarks as $rows
 	| ($result.context.source | split(" ")[1] | sub("-[^-]*$"; "")) as $version
 	| def show($kernel; $row; $bytes; $thp):
 		estimate($rows; $base + "-" + $kernel; $row; $bytes; $thp)
 		| if .time == null then error("no figure for \($row) of \($base)-\($kernel)") else . end
 		| (if .scaled then "~" else "" end) + (.time | exactly);
-	  times_line(""; $version; "with series"; if has_dmabuf($rows) then "dma-buf" else "" end),
-	  (times_rows as [$what, $row, $gib, $thp]
+	  times_line(""; $version; "with series"; if has_dmabuf($rows) and any(rows; .[1] | dmabuf_row) then "dma-buf" else "" end),
+	  (rows as [$what, $row, $gib, $thp]
 	   | ($gib * 1073741824) as $bytes
 	   | ($row | dmabuf_row) as $peer
 	   | times_line($what; show("stock"; $row; $bytes; $thp);

@@ -38,8 +38,10 @@ measured_bases() {
 figures_of() {
 	local results=$LAB_TOP/results base
 	case $1 in
-	times) # shellcheck disable=SC2016 # a $ in quotes is jq's
-		figures_jq 'times($base; .)' -r --arg base "$2" "$results/$2/bench.json" ;;
+	times | walk) # shellcheck disable=SC2016 # a $ in quotes is jq's
+		figures_jq 'times($base; .; if $walk then walk_rows else times_rows end)' \
+			-r --arg base "$2" --argjson walk "$([[ $1 == walk ]] && echo true || echo false)" \
+			"$results/$2/bench.json" ;;
 	bench)
 		echo '![Instructions to map and unmap a BAR, by its size](results/size.svg)'
 		measured_bases

@@ -234,6 +234,18 @@ flatten() {
 	[ "$status" -eq 0 ]
 }
 
+@test "refresh: a fixup that brings a new message" {
+	edit "$TREE" 16 one-more "amend! mm: Change line 15
+
+mm: Change two lines
+
+Both."
+	./lab refresh 1.0-pfnmap
+	[ "$(subjects base..1-one)" = "mm: Change line 5,mm: Change two lines" ]
+	grep -qx +one-more series/1.0/1-one/0002-*
+	grep -qx Both. series/1.0/1-one/0002-*
+}
+
 @test "refresh: what is on top of the last branch belongs to the last part" {
 	git -C "$TREE" checkout -q --detach
 	edit "$TREE" 50 three-c

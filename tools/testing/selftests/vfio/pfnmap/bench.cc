@@ -10,7 +10,8 @@
  * a device whose BAR two containers have mapped.
  *
  * The same of several BARs, of IOVAs that allow small IOMMU entries only, of an
- * address that the kernel chooses, and of a dma-buf mapped through iommufd.
+ * address that the kernel chooses, of what a driver maps that is no VFIO device's
+ * (exporter), and of a dma-buf mapped through iommufd.
  *
  * Wall clock of an emulated CPU is no evidence. Under QEMU's
  * -icount shift=0,sleep=off CLOCK_MONOTONIC counts instructions, one a ns.
@@ -34,6 +35,7 @@
 #include <sys/mman.h>
 
 #include "environment.h"
+#include "exporter.h"
 #include "last_close.h"
 #include "layout.h"
 #include "meter.h"
@@ -184,6 +186,52 @@ Result<Memory> make_mmapped_bar(const Environment &env, std::size_t limit)
 	return maker.take();
 }
 
+/* What is at @phys mapped by no VFIO device, by entries of @entry bytes. */
+Result<Memory> make_exported(const Environment &env, const Exporter &exporter,
+			     Phys phys, std::size_t size, std::size_t entry)
+{
+	if (int error = exporter.set_entry_size(entry))
+		return Error{error, "PFNMAP_EXPORTER_ORDER"};
+
+	auto layout = Layout::create({exporter.piece(phys, size)});
+
+	if (!layout)
+		return layout.error();
+
+	Iova iova = env.iova_window().first + phys.offset_in(SZ_1G);
+
+	return memory_of(std::move(*layout), iova);
+}
+
+/* The BAR, as a driver maps it that type1 knows nothing of. */
+Result<Memory> make_exported_bar(const Environment &env, std::size_t limit,
+				 std::size_t entry)
+{
+	const Bar &bar = env.devices()[0].bar;
+	auto exporter = Exporter::open();
+
+	if (!exporter)
+		return exporter.error();
+	return make_exported(env, *exporter, bar.phys,
+			     std::min(bar.size, limit), entry);
+}
+
+/* As much as the BAR has that has struct pages, of ZONE_DEVICE. */
+Result<Memory> make_exported_pages(const Environment &env, std::size_t limit)
+{
+	std::size_t size = std::min(env.devices()[0].bar.size, limit);
+	auto exporter = Exporter::open();
+
+	if (!exporter)
+		return exporter.error();
+
+	auto phys = exporter->zone_device(size);
+
+	if (!phys)
+		return phys.error();
+	return make_exported(env, *exporter, *phys, size, SZ_2M);
+}
+
 /* RAM in THPs or, with MADV_NOHUGEPAGE, in 4 KiB pages. */
 Result<Memory> make_ram(const Environment &env, std::size_t size, int advice)
 {
@@ -255,6 +303,8 @@ private:
 	void add_container(const std::string &name, const Shared &subject);
 	void add_empty(const std::string &name, OwnContainer::First first);
 	void add_last_close();
+	void add_exported(const std::string &name, Subject::Make make);
+	void add_exporter();
 	void add_ram(const std::string &name, Subject::Make make);
 	void add_peer();
 
@@ -387,6 +437,30 @@ void Rows::add_last_close()
 	    options_.iterations);
 }
 
+/* Once each: it is unmapped page by page. */
+void Rows::add_exported(const std::string &name, Subject::Make make)
+{
+	auto subject = std::make_shared<Subject>(bench_, std::move(make));
+
+	add("map/exporter:" + name + "/first", subject, &Subject::map_first, 1);
+	add("map/exporter:" + name + "/again", subject, &Subject::map_again, 1);
+}
+
+void Rows::add_exporter()
+{
+	const Environment &env = bench_.env;
+
+	add_exported("pmd", [&env, size = options_.mod_2m] {
+		return make_exported_bar(env, size, SZ_2M);
+	});
+	add_exported("pte", [&env, size = options_.mod_4k] {
+		return make_exported_bar(env, size, SZ_4K);
+	});
+	add_exported("pages", [&env, size = options_.mod_2m] {
+		return make_exported_pages(env, size);
+	});
+}
+
 void Rows::add_ram(const std::string &name, Subject::Make make)
 {
 	auto subject = std::make_shared<Subject>(bench_, std::move(make));
@@ -421,6 +495,7 @@ void Rows::add_all()
 	add_congruences();
 	if (env.devices().size() > 1)
 		add_bar("bars", [&env, size] { return make_bars(env, size); });
+	add_exporter();
 	add_peer();
 	add_ram("thp", [&env, ram] {
 		return make_ram(env, ram, MADV_HUGEPAGE);

@@ -17,28 +17,24 @@ struct Row {
 	Part part;
 	const char *name;
 	const char *skipped;
-	bool in_full_series; /* or in its first version only */
 	std::vector<std::string> symbols; /* one of them is enough */
 };
 
-constexpr std::size_t NR_PARTS = 5;
+constexpr std::size_t NR_PARTS = 4;
 
 /* The one place that has to follow a function that gets another name. */
 const std::array<Row, NR_PARTS> &table()
 {
 	/* The fixes add no function: they come before all else. */
 	static const std::array<Row, NR_PARTS> rows{{
-		{Part::fixes, "1-fixes", "needs part 1-fixes", true,
+		{Part::fixes, "1-fixes", "needs part 1-fixes",
 		 {"vfio_device_add_region_user", "vfio_pci_core_region_pfns"}},
-		{Part::lifetime, "2-lifetime", "needs part 2-lifetime", true,
+		{Part::lifetime, "2-lifetime", "needs part 2-lifetime",
 		 {"vfio_device_add_region_user"}},
-		{Part::fast_path, "3-fast-path", "needs part 3-fast-path", true,
+		{Part::fast_path, "3-fast-path", "needs part 3-fast-path",
 		 {"vfio_pci_core_region_pfns"}},
-		{Part::walk, "walk", "needs the walk of version 1", false,
-		 {"vaddr_get_raw_pfns"}},
-		{Part::placement, "placement",
-		 "needs the placement of version 1", false,
-		 {"vfio_device_fops_get_unmapped_area"}},
+		/* Its functions are inlined: only who has all has it. */
+		{Part::walk, "4-walk", "needs part 4-walk", {}},
 	}};
 
 	return rows;
@@ -69,7 +65,7 @@ bool has(Part part)
 
 bool refuses_inaccessible()
 {
-	return has(Part::fixes) || has(Part::walk);
+	return has(Part::fixes);
 }
 
 const char *name_of(Part part)
@@ -86,7 +82,7 @@ bool is_all_there()
 
 const char *reason_to_skip(Part part)
 {
-	if (has(part) || (is_all_there() && row(part).in_full_series))
+	if (has(part) || is_all_there())
 		return nullptr;
 	return row(part).skipped;
 }

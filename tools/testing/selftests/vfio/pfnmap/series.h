@@ -11,12 +11,10 @@
 namespace pfnmap {
 
 enum class Part {
-	fixes,     /* 1: of the second version; see refuses_inaccessible() */
+	fixes,     /* 1: see refuses_inaccessible() */
 	lifetime,  /* 2: a device's last close revokes its ranges */
 	fast_path, /* 3: MAP_DMA asks the device for its PFNs */
-	/* The first version of the series had these in place of 2 and 3. */
-	walk,      /* page tables are walked run by run */
-	placement, /* mmap() of a region finds a place for huge pages */
+	walk,      /* 4: page tables are walked run by run */
 };
 
 /* Does this kernel have it? */
@@ -24,7 +22,7 @@ bool has(Part part);
 
 /*
  * Is MAP_DMA of VM_PFNMAP that user space may not access refused, and always with
- * EFAULT? That fix comes first in either version.
+ * EFAULT?
  */
 bool refuses_inaccessible();
 
@@ -32,8 +30,8 @@ bool refuses_inaccessible();
 const char *name_of(Part part);
 
 /*
- * Is the kernel to have all parts but those of the first version, so that a test
- * runs whether its part is found or not? PFNMAP_ALL=1 says so.
+ * Is the kernel to have all parts, so that a test runs whether its part is found or
+ * not? PFNMAP_ALL=1 says so.
  */
 bool is_all_there();
 
