@@ -6,6 +6,7 @@
  * that are thrown away; it maps what it is told.
  */
 #include <linux/fs.h>
+#include <linux/io.h>
 #include <linux/ioport.h>
 #include <linux/memremap.h>
 #include <linux/miscdevice.h>
