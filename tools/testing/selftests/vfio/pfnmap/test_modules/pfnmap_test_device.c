@@ -180,7 +180,7 @@ static long test_ioctl(struct vfio_device *vdev, unsigned int cmd,
 	case PFNMAP_TEST_WAIT:
 		return test_wait(test);
 	case PFNMAP_TEST_GO_ON:
-		complete(&test->go_on);
+		complete_all(&test->go_on);
 		return 0;
 	case PFNMAP_TEST_ENTERED:
 		return put_user(atomic64_read(&test->entered), (u64 __user *)arg);

@@ -49,7 +49,7 @@
 /* Waits until there was a fault since PFNMAP_TEST_ON_FAULT. */
 #define PFNMAP_TEST_WAIT	_IO('p', 0x77)
 
-/* The fault that let go of mmap_lock, or the next that does, goes on. */
+/* Faults that let go of mmap_lock, also those to come, go on. */
 #define PFNMAP_TEST_GO_ON	_IO('p', 0x79)
 
 /* How many pages were entered by faults since PFNMAP_TEST_ON_FAULT. */
