@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# lab bare [--share] [--keep] [-- CMD [ARG...]] - run a command on a bare Debian
+# lab bare [--release RELEASE] [--share] [--keep] [-- CMD [ARG...]] - run a command on a bare Debian
 #
-# Run CMD (default: a shell) as root in a root file system with nothing but Debian
-# 12's minimal system, with a copy of this checkout at its own path and as the
+# Run CMD (default: a shell) as root in a root file system with nothing but the minimal
+# system of Debian 12, or of RELEASE (trixie, ...), with a copy of this checkout at its own path and as the
 # working directory: how a verb does on a machine that has nothing installed.
 # Exits with CMD's code. Needs root.
 #
 # The minimal system is made by mmdebstrap from the machine's own apt sources, once
-# (.lab/bare/bookworm.tar), and unpacked anew for each run. Files of the checkout
+# (.lab/bare/RELEASE.tar), and unpacked anew for each run. Files of the checkout
 # that are not committed come along. /dev is the machine's; the run has a process
 # and a mount namespace of its own, so that nothing of it outlives it.
 #
@@ -23,7 +23,8 @@ source "$LAB_TOP/scripts/lib/common.sh"
 # shellcheck source=scripts/lib/apt.sh
 source "$LAB_TOP/scripts/lib/apt.sh"
 
-share='' new='' keep='' cmd=()
+RELEASE='' share='' new='''' keep='' cmd=()
+args_value RELEASE --release
 args_flag share --share
 args_flag new --new
 args_flag keep --keep
@@ -32,7 +33,7 @@ parse_args "$@"
 ((EUID == 0)) || die "it mounts file systems and changes the root: run it as root"
 need bare
 
-RELEASE=$(release_for bare)
+RELEASE=${RELEASE:-$(release_for bare)}
 tar=$LAB_DIR/bare/$RELEASE.tar
 
 # sources: those of the machine if it is of that release, else its mirror's
@@ -45,7 +46,7 @@ sources() {
 			print "deb", keyring, $2, $3, $4
 		}' | sort -u >"$WORK_TMP/sources.list"
 	grep -q " $RELEASE " "$WORK_TMP/sources.list" ||
-		echo "deb $keyring $(apt_mirror) $RELEASE main" >"$WORK_TMP/sources.list"
+		apt_sources "$RELEASE" >"$WORK_TMP/sources.list"
 	apt-config dump | grep -E '^Acquire::(http|https|Check|Retries)' \
 		>"$WORK_TMP/apt.conf" || true
 }
@@ -93,7 +94,10 @@ tmpdir
 # It goes with the other temporary files, however this ends.
 root=$WORK_TMP/root
 exec 7>"$LAB_DIR/bare.lock"
-flock -n 7 || die "another 'lab bare' of this checkout is running"
+if ! flock -n 7; then
+	say "waiting for another 'lab bare' of this checkout to end"
+	run flock 7
+fi
 [[ -f $tar && -z $new ]] || make_system
 unpack
 enter=(unshare --mount --pid --fork --kill-child=TERM

@@ -8,10 +8,15 @@
 APT_KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 
 # apt_of SUITE COMMAND [ARGUMENT...]: apt-get or apt-cache as it would be on a
-# machine with SUITE as its only source. 'apt_of SUITE update' comes first.
+# machine with SUITE as its only source, or as it is on this one if that is its own
+# release. apt_update_suite SUITE comes first.
 apt_of() {
 	local suite=$1 root=$LAB_DIR/apt/$1
 	shift
+	if [[ $suite == "$(machine_release)" ]]; then
+		"$1" -o APT::Sandbox::User=root "${@:2}"
+		return
+	fi
 	"$1" -o "Dir::Etc::SourceList=$root/sources.list" \
 		-o Dir::Etc::SourceParts=/dev/null \
 		-o "Dir::State::Lists=$root/lists" \
@@ -35,26 +40,51 @@ apt_for() {
 # release_for PURPOSE: the release in scripts/releases
 release_for() { awk -v purpose="$1" '$1 == purpose { print $2 }' "$LAB_TOP/scripts/releases"; }
 
+machine_release() { sed -n 's/^VERSION_CODENAME=//p' /etc/os-release; }
+
 # apt_mirror: where this machine gets its own release from
 apt_mirror() {
 	local codename
-	codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+	codename=$(machine_release)
 	# shellcheck disable=SC2016 # $(SITE) and the like are apt's
 	apt-get indextargets --format '$(SITE) $(CODENAME)' 'Created-By: Packages' |
 		awk -v name="$codename" '$2 == name { print $1; exit }'
 }
 
+# apt_sources SUITE: its sources.list. A whole release comes with its updates, which
+# lie on their own mirrors, if the machine has those of its own release.
+apt_sources() {
+	local suite=$1 own site codename
+	if [[ $suite == *-* ]]; then
+		echo "deb [signed-by=$APT_KEYRING] $(apt_mirror) $suite main"
+		return
+	fi
+	own=$(machine_release)
+	# shellcheck disable=SC2016 # $(SITE) and the like are apt's
+	apt-get indextargets --format '$(SITE) $(CODENAME)' 'Created-By: Packages' |
+		sort -u | while read -r site codename; do
+		[[ $codename =~ ^$own(-updates|-security)?$ ]] ||
+			continue
+		echo "deb [signed-by=$APT_KEYRING] $site $suite${BASH_REMATCH[1]} main"
+	done
+}
+
 # apt_update_suite SUITE: make the root and fetch its package lists, once a
-# day; fails when the machine's mirror cannot be told or has no such suite
+# day; fails when the machine's mirror cannot be told or has no such suite. For
+# the machine's own release it sees that there are lists.
 apt_update_suite() {
-	local suite=$1 root=$LAB_DIR/apt/$1 mirror
+	local suite=$1 root=$LAB_DIR/apt/$1
+	if [[ $suite == "$(machine_release)" ]]; then
+		[[ -n $(find /var/lib/apt/lists/partial -maxdepth 0 -mtime -1 2>/dev/null) ]] ||
+			((EUID)) || update_lists
+		return 0
+	fi
 	if [[ -n $(find "$root/updated" -mtime -1 2>/dev/null) ]]; then
 		return 0
 	fi
-	mirror=$(apt_mirror)
-	[[ -n $mirror && -f $APT_KEYRING ]] || return 1
+	[[ -n $(apt_mirror) && -f $APT_KEYRING ]] || return 1
 	mkdir -p "$root/lists/partial" "$root/cache/archives/partial"
-	echo "deb [signed-by=$APT_KEYRING] $mirror $suite main" >"$root/sources.list"
+	apt_sources "$suite" >"$root/sources.list"
 	apt_locked "apt-$suite" apt_of "$suite" apt-get update || return 1
 	touch "$root/updated"
 }
@@ -68,10 +98,13 @@ apt_closure() {
 		--no-install-recommends "$2" | awk '$1 == "Inst" { print $2 }'
 }
 
-# apt_unpack SUITE DIRECTORY PACKAGE...: their files below DIRECTORY, nothing of
-# theirs is run; fails when they cannot be fetched
+# apt_unpack SUITE DIRECTORY PACKAGE...: their files below DIRECTORY, or those only that
+# fit APT_FILES, patterns of tar's; nothing of theirs is run; fails when they cannot be
+# fetched
+APT_FILES='*'
 apt_unpack() {
-	local suite=$1 root=$2 debs=$LAB_DIR/apt/$1/debs deb
+	local suite=$1 root=$2 debs=$LAB_DIR/apt/$1/debs deb patterns=()
+	[[ $APT_FILES == '*' ]] || read -ra patterns <<<"$APT_FILES"
 	shift 2
 	rm -rf "$debs" "$root"
 	mkdir -p "$debs" "$root"
@@ -80,7 +113,8 @@ apt_unpack() {
 	# /lib may come as a folder or as a link to usr/lib; either will do.
 	for deb in "$debs"/*.deb; do
 		dpkg-deb --fsys-tarfile "$deb" |
-			tar -x -C "$root" --keep-directory-symlink || return 1
+			tar -x -C "$root" --keep-directory-symlink \
+				--wildcards "${patterns[@]}" || return 1
 	done
 	rm -rf "$debs"
 }
