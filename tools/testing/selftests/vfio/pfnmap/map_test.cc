@@ -270,7 +270,7 @@ TEST_F(MapSplit, pud)
 	 * it, and asserts that it did not when the entry is split later on. Not
 	 * at 4 KiB, of which even one that asserts nothing dies: see SplitMmap.
 	 */
-	if (has_kernel_function("dump_vma") && !has(Part::fixes))
+	if (has_kernel_function("dump_vma") && !has_mended_mm())
 		GTEST_SKIP() << "a kernel with CONFIG_DEBUG_VM dies of that";
 
 	/*
@@ -281,7 +281,7 @@ TEST_F(MapSplit, pud)
 	 */
 	expect_maps_split(2 * SZ_1G, SZ_1G + 3 * SZ_2M, SZ_2M,
 			  Congruence::mod_1g);
-	if (has(Part::fixes))
+	if (has_mended_mm())
 		expect_maps_split(2 * SZ_1G, SZ_1G + 3 * SZ_2M + SZ_4K,
 				  3 * SZ_4K, Congruence::mod_1g);
 }

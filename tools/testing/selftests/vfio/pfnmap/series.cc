@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "fd.h"
 #include "procfs.h"
 
 namespace pfnmap {
@@ -78,6 +79,15 @@ bool is_all_there()
 	const char *all = std::getenv("PFNMAP_ALL");
 
 	return all && std::string_view(all) == "1";
+}
+
+bool has_mended_mm()
+{
+	/* Nothing is there if it is no module. */
+	auto taint = read_file("/sys/module/vfio/taint");
+
+	return has(Part::fixes) &&
+	       !(taint && taint->find('O') != std::string::npos);
 }
 
 const char *reason_to_skip(Part part)

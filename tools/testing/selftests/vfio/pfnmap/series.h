@@ -35,6 +35,12 @@ const char *name_of(Part part);
  */
 bool is_all_there();
 
+/*
+ * Does it have what part 1 mends in mm/? One that was booted as its distribution built
+ * it has not, though its VFIO is that of the series: modules that are out of tree.
+ */
+bool has_mended_mm();
+
 /* Nothing if a test of @part is to run, or why it is not. */
 const char *reason_to_skip(Part part);
 
