@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # lab boot KERNEL [options] [-- CMD [ARG...]] - run a command in a VM
 #
-# Boot KERNEL (6.12-stock, 6.12-pfnmap, ...) in QEMU with an emulated IOMMU
-# and run CMD in the guest, where the harness (pfnmap_test, pfnmap_bench) and
+# Boot KERNEL (6.12-stock, 6.12-pfnmap, ...; or Debian's own, debian12-6.12,
+# debian13-6.12, and debian12-6.12-pfnmap, which is the same one with the modules of
+# `lab modules`) in QEMU with an emulated IOMMU and run CMD in the guest, where the harness (pfnmap_test, pfnmap_bench) and
 # busybox are on the PATH. Prints only what CMD prints and exits with its
 # code; 124 when the time is up, 125 when the guest never came up or was lost
 # (the end of its console is shown then). A warning, a lockdep report or the
@@ -35,6 +36,10 @@
 VERB=boot
 # shellcheck source=scripts/lib/common.sh
 source "$LAB_TOP/scripts/lib/common.sh"
+# shellcheck source=scripts/lib/apt.sh
+source "$LAB_TOP/scripts/lib/apt.sh"
+# shellcheck source=scripts/lib/modules.sh
+source "$LAB_TOP/scripts/lib/modules.sh"
 # shellcheck source=scripts/lib/guest.sh
 source "$LAB_TOP/scripts/lib/guest.sh"
 # shellcheck source=scripts/lib/machines.sh
@@ -82,21 +87,39 @@ args_flag dry_run --dry-run
 args_command cmd
 parse_args "$@"
 [[ -z $dry_run ]] || verbose=yes
-parse_kernel "$kernel"
 find_machine "$machine"
+find_distribution "$kernel" || parse_kernel "$kernel"
 [[ -n ${bars[*]}$edu$shm ]] || add_devices "$MACHINE_DEVICES"
 need source kernel harness vm
-
-bzimage=${image:-$BUILD/arch/x86/boot/bzImage}
 [[ -z $image || -f $image ]] || die "--image: no file $image"
-[[ -f $bzimage ]] || bash "$LAB_TOP/scripts/build.sh" "$KERNEL"
-build_initramfs "$BASE"
 tmpdir
-if [[ -z $image ]]; then
-	for module in "$BUILD"/test_modules/*.ko; do
-		[[ ! -f $module ]] || adds+=("$module:/lab/")
+
+# What has to be loaded travels as /lab/*.ko, in the order of their names.
+if [[ -n ${DISTRIBUTION:-} ]]; then
+	need modules
+	fetch_kernel "$VERSION" "$SUITE" image
+	bzimage=${image:-$KERNEL_FILES/boot/vmlinuz-$VERSION}
+	ours=$LAB_DIR/modules/$BASE/$VERSION
+	[[ $FLAVOUR == stock || -d $ours ]] ||
+		bash "$LAB_TOP/scripts/modules.sh" "$BASE" --kernel "$VERSION" >/dev/null
+	[[ $FLAVOUR != stock ]] || ours=''
+	pack_modules "$VERSION" "$KERNEL_FILES" "$ours" "$WORK_TMP/ko"
+	[[ -z $ours ]] || cp "$ours"/test/*.ko "$WORK_TMP/ko/"
+	for module in "$WORK_TMP"/ko/*.ko; do
+		adds+=("$module:/lab/")
 	done
+	# Debian leaves it to the parameter.
+	appends+=("intel_iommu=on")
+else
+	bzimage=${image:-$BUILD/arch/x86/boot/bzImage}
+	[[ -f $bzimage ]] || bash "$LAB_TOP/scripts/build.sh" "$KERNEL"
+	if [[ -z $image ]]; then
+		for module in "$BUILD"/test_modules/*.ko; do
+			[[ ! -f $module ]] || adds+=("$module:/lab/")
+		done
+	fi
 fi
+build_initramfs "$BASE"
 
 # The command and added files travel in a second archive behind the first.
 make_overlay() {
