@@ -61,6 +61,11 @@ figures_of() {
 			>"$WORK_TMP/clients" || return
 		sed 's/^/    /' "$WORK_TMP/clients"
 		;;
+	modules)
+		jq -r -L "$LAB_TOP/scripts/lib" -f "$LAB_TOP/scripts/lib/modules.jq" \
+			"$results/$DEFAULT_BASE/modules.json" >"$WORK_TMP/modules" || return
+		sed 's/^/    /' "$WORK_TMP/modules"
+		;;
 	*) die "no figures are called '$1'" ;;
 	esac
 }
@@ -163,6 +168,7 @@ expect_marks() {
 	expect_mark bench README.md
 	# They take an hour, so a queue may be there before its clients' figures are.
 	[[ ! -f $LAB_TOP/results/$DEFAULT_BASE/clients.json ]] || expect_mark clients README.md
+	[[ ! -f $LAB_TOP/results/$DEFAULT_BASE/modules.json ]] || expect_mark modules README.md
 	for base in "${MEASURED[@]}"; do
 		cover_letters "$base"
 		expect_mark times "${COVERS[@]}"
