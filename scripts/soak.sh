@@ -70,9 +70,11 @@ for kernel in "${kernels[@]}"; do
 done
 if [[ -n $all && -n $dry_run ]]; then
 	echo "mutants: scripts/mutants.sh"
+	echo "dkms-debian13: scripts/dkms.sh $DEFAULT_BASE --try debian13"
 	echo "lab: bats --tap --filter-tags slow tests/lab"
 elif [[ -n $all ]]; then
 	run bash "$LAB_TOP/scripts/mutants.sh" || status=$?
+	run bash "$LAB_TOP/scripts/dkms.sh" "$DEFAULT_BASE" --try debian13 || status=$?
 	run env LAB_TEST_BASE="$DEFAULT_BASE" \
 		bats --tap --filter-tags slow "$LAB_TOP/tests/lab" || status=$?
 fi

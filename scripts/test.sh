@@ -5,7 +5,9 @@
 # Test the lab itself and the series (`lab check`, `lab unit`, `lab demo` on a bare
 # machine) on the host, then build the pfnmap kernel of each base and run in it, on
 # each machine of scripts/machines, what scripts/suites lists; also a few mutants
-# (`lab mutants`) and a kernel out of a Debian package. The results are shown part
+# (`lab mutants`), a kernel out of a Debian package, and Debian 12's own kernel with the
+# modules of `lab modules`, whose package is tried (`lab dkms --try`). The results are
+# shown part
 # by part (KTAP) and kept in .lab/log/test-*.ktap; the last line counts them:
 #
 #   N passed, N failed, N skipped
@@ -134,7 +136,7 @@ kernels() {
 if [[ -z $dry_run ]]; then
 	need_room "$DISK" "$MEMORY"
 	say "up to $MINUTES minutes on two cores from nothing, and $DISK GiB of disk"
-	need source kernel harness vm table check deb selftests test bare
+	need source kernel harness vm table check deb selftests test bare modules dkms
 fi
 [[ -z $install_only ]] || exit 0
 
@@ -171,6 +173,10 @@ if [[ -n $guest ]]; then
 		start_part "$name" "$kernel" "$machine" \
 			bash "$LAB_TOP/scripts/boot.sh" "$kernel" -m "$machine" "${words[@]}"
 	done < <(parts test)
+	# Debian 12's own kernel with our modules.
+	kernel=debian12-$DEFAULT_BASE-pfnmap
+	start_part "harness-$kernel-intel" "$kernel" intel bash "$LAB_TOP/scripts/boot.sh" \
+		"$kernel" -m intel -- pfnmap_test '--gtest_filter=-Latency*:MapDevMem*'
 	start_part mutants - - bash "$LAB_TOP/scripts/mutants.sh" --quick
 fi
 end_parts

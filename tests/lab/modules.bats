@@ -1,0 +1,53 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: GPL-2.0
+#
+# Tests of ./lab modules and ./lab dkms, with Debian 12's own kernel of LAB_TEST_BASE.
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+	TOP=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+	BASE=${LAB_TEST_BASE:?which base?}
+	K=debian12-$BASE
+	cd "$TOP" || return
+}
+
+@test "modules: a kernel whose VFIO is another one is refused with the list" {
+	run ./lab modules "$BASE" --kernel "$BASE.107+deb12-amd64"
+	[ "$status" -eq 4 ]
+	[[ $output == *"$BASE.107+deb12-amd64"*"$BASE.117"* ]]
+}
+
+@test "modules: what is no kernel is told" {
+	run ./lab modules "$BASE" --kernel nonsense
+	[ "$status" -eq 1 ]
+	[[ $output == *"'nonsense'"*debian12*debian13* ]]
+}
+
+@test "modules: Debian's kernel has its own modules, or ours" {
+	run --separate-stderr ./lab boot "$K" --bar 2M -- cat /sys/module/vfio/taint
+	[ "$status" -eq 0 ]
+	[ -z "$output" ]
+	run --separate-stderr ./lab boot "$K-pfnmap" --bar 2M -- cat /sys/module/vfio/taint
+	[ "$status" -eq 0 ]
+	[ "$output" = OE ]
+}
+
+@test "modules: a kernel that enforces signatures has no VFIO with ours" {
+	run --separate-stderr ./lab boot "$K" --bar 2M --append module.sig_enforce=1 -- \
+		sh -c 'ls -d /sys/module/vfio_iommu_type1'
+	[ "$status" -eq 0 ]
+	run --separate-stderr ./lab boot "$K-pfnmap" --bar 2M --append module.sig_enforce=1 -- \
+		sh -c 'dmesg | grep -i "unsigned module"; ls -d /sys/module/vfio_iommu_type1 2>&1'
+	[ "$status" -ne 0 ]
+	[[ $output == *"Loading of unsigned module is rejected"* ]]
+}
+
+@test "dkms: the checksums are those of the kernel's own headers" {
+	deb=$(./lab dkms "$BASE" 2>/dev/null)
+	dpkg-deb -x "$deb" "$BATS_TEST_TMPDIR"
+	cd "$BATS_TEST_TMPDIR"/usr/src/vfio-pfnmap-*
+	headers=$(echo "$TOP"/.lab/distribution/*+deb12-amd64/headers/usr/src/*-common)
+	(cd "$headers" && sha256sum --check "$OLDPWD/headers.sha256")
+	run ! sha256sum --check headers.sha256
+}
