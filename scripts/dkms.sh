@@ -31,7 +31,7 @@ args_operand base BASE
 args_number revision --revision
 args_value try --try
 parse_args "$@"
-parse_kernel "$base-pfnmap"
+parse_kernel "$base-$(module_part "$base")"
 need source dkms
 bash "$LAB_TOP/scripts/apply.sh" "$KERNEL" --keep
 tmpdir

@@ -17,7 +17,8 @@
 # with 4. The kernel of another Debian release is built for by that release's compiler,
 # in a root file system of its own (`lab bare`), as root.
 #
-# What the series changes in mm/ is in no module.
+# What the series changes outside of VFIO is in no module: the fix of mm, and the parts
+# from the one on that changes headers of mm.
 VERB=modules
 # shellcheck source=scripts/lib/common.sh
 source "$LAB_TOP/scripts/lib/common.sh"
@@ -32,7 +33,7 @@ base='' kernel=''
 args_operand base BASE
 args_value kernel --kernel
 parse_args "$@"
-parse_kernel "$base-pfnmap"
+parse_kernel "$base-$(module_part "$base")"
 distribution_kernel "$base" "${kernel:-$(machine_distribution)}"
 fits_modules "$base" "$VERSION" || {
 	say "$VERSION: VFIO differs there from what the patches were made for; series/$base/BASE names $(base_field "$base" Modules)"

@@ -4,12 +4,29 @@
 # VFIO as modules for a kernel that a distribution has built: its sources out of the
 # patched tree, its packages. Needs apt.sh.
 
+# module_part BASE: the last part of the queue that modules can have. Those behind it
+# change headers of others, and a module sees those that its kernel was built with.
+module_part() {
+	local part last='' PARTS
+	queue_parts "$1"
+	for part in "${PARTS[@]}"; do
+		! grep -h '^+++ b/include/' "$LAB_TOP/series/$1/$part"/*.patch |
+			grep -v vfio >/dev/null || break
+		last=$part
+	done
+	echo "${last:-pfnmap}"
+}
+
+# module_tree BASE: that with the parts up to there
+module_tree() { echo "$LAB_DIR/src/$1-$(module_part "$1")"; }
+
 # module_sources BASE DIRECTORY: the whole of drivers/vfio, and of the headers those
 # that the series changes. A module of VFIO's that was built without them would not
 # load with the others, so all are built.
 module_sources() {
-	local base=$1 dir=$2 tree=$LAB_DIR/src/$1-pfnmap headers options PARTS FRAGMENTS=()
+	local base=$1 dir=$2 tree headers options PARTS FRAGMENTS=()
 	mkdir -p "$dir"
+	tree=$(module_tree "$base") || return
 	headers=$(changed_headers "$tree") || return
 	# shellcheck disable=SC2086 # one word a header
 	git -C "$tree" ls-files -z drivers/vfio $headers |
@@ -27,7 +44,7 @@ changed_headers() { git -C "$1" diff --name-only base -- include; }
 # and no distribution builds
 test_sources() {
 	mkdir -p "$2"
-	cp "$LAB_DIR/src/$1-pfnmap/samples/vfio-mdev/mtty.c" "$2/"
+	cp "$(module_tree "$1")/samples/vfio-mdev/mtty.c" "$2/"
 	echo 'obj-m += mtty.o' >"$2/Makefile"
 }
 
@@ -209,7 +226,8 @@ fitting_kernels() {
 # header_checksums BASE: of the kernel's own files that the series changes, as they are
 # without it
 header_checksums() {
-	local tree=$LAB_DIR/src/$1-pfnmap header sum headers
+	local tree header sum headers
+	tree=$(module_tree "$1") || return
 	headers=$(changed_headers "$tree") || return
 	for header in $headers; do
 		sum=$(git -C "$tree" show "base:$header" | sha256sum) || return
