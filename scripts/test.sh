@@ -7,8 +7,7 @@
 # each machine of scripts/machines, what scripts/suites lists; also a few mutants
 # (`lab mutants`), a kernel out of a Debian package, and Debian 12's own kernel with the
 # modules of `lab modules`, whose package is tried (`lab dkms --try`). The results are
-# shown part
-# by part (KTAP) and kept in .lab/log/test-*.ktap; the last line counts them:
+# shown part by part (KTAP) and kept in .lab/log/test-*.ktap; the last line counts them:
 #
 #   N passed, N failed, N skipped
 #
