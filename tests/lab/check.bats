@@ -518,7 +518,7 @@ newer() {
 	git -C "$TREE" config "branch.$BRANCH.description" | grep -qx 'Said by a test.'
 
 	patch=$(find "$COPY/series/$BASE" -name '[0-9]*.patch' ! -path '*/before-*' | sort | tail -n 1)
-	sed -i '0,/^+[A-Z]/s/^+[A-Z].*/&./' "$patch"
+	sed -i '0,/^+ \* [A-Z]/s/^+ \* [A-Z].*/&./' "$patch"
 	run ! cmp -s "$patch" "${patch#"$COPY"/}"
 	"$COPY/lab" apply "$BASE-pfnmap"
 	[ "$(newer)" = "./$(sed -n 's/^+++ b.//p' "$patch" | head -n 1)" ]

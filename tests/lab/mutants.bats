@@ -218,12 +218,15 @@ verdict() {
 small_lab() {
 	LAB=$BATS_TEST_TMPDIR/lab
 	mkdir -p "$LAB/series/1.0" "$LAB/series/mutants" "$LAB/.lab/src/1.0-pfnmap"
+	mkdir -p "$LAB/tools/testing/selftests/vfio/pfnmap/test_modules"
+	touch "$LAB/tools/testing/selftests/vfio/pfnmap/test_modules/test.c"
 	cp -r lab scripts "$LAB"
 	: >"$LAB/series/1.0/BASE"
 	echo : >"$LAB/scripts/apply.sh"
 	echo 'build_harness() { :; }' >"$LAB/scripts/lib/guest.sh"
 	cat >"$LAB/scripts/lib/kbuild.sh" <<-'END'
 		need_kbuild() { :; }
+		kmake() { :; }
 		kernel_fragments() { FRAGMENTS=(); }
 		configure() { mkdir -p "$BUILD/arch/x86/boot" && : >"$BUILD/.config"; }
 		kmake_command() {

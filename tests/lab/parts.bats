@@ -19,8 +19,8 @@ setup_file() {
 	cd "$LAB_OF_ALL" || return
 	# Nothing that this machine has not is asked for.
 	printf '%s git git\n' source kernel harness vm table check >scripts/packages
-	mkdir -p tools/testing/selftests/vfio/pfnmap
-	echo test >tools/testing/selftests/vfio/pfnmap/test.c
+	mkdir -p tools/testing/selftests/vfio/pfnmap/test_modules
+	echo test | tee tools/testing/selftests/vfio/pfnmap/{test.c,test_modules/test.c} >/dev/null
 	printf '%s\n' 'selftests: Test it' '' 'Assisted-by: Claude' >series/harness.message
 	printf '%s\n' 'Package: linux-source-1.0' 'Version: 1.0.5-1' 'Prefix: PATCH' >series/1.0/BASE
 	echo 1.0.5-1 >.lab/fetch/1.0/version
@@ -42,7 +42,7 @@ make_source() {
 	printf '%s\n' CONFIG_FIRST >"$source/options"
 	printf '#!/bin/sh\ngrep -H BAD "$2" || true\n' >"$source/scripts/kernel-doc"
 	chmod +x "$source/scripts/kernel-doc"
-	printf '%s\n' 'allnoconfig:' \
+	printf '%s\n' 'all modules: ; :' 'allnoconfig:' \
 		'	grep -Ff options $(KCONFIG_ALLCONFIG) >$(O)/.config || :' \
 		'mm/:' \
 		'	mkdir -p $(O)/mm && : >$(O)/mm/a.o' \
