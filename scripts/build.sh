@@ -58,7 +58,7 @@ compile() {
 	fi
 }
 
-# The harness's
+# compile_modules: those that the harness brings
 compile_modules() {
 	local dir=$BUILD/test_modules
 	mkdir -p "$dir"
