@@ -40,6 +40,11 @@ int Exporter::set_hole(Phys page) const
 	return ioctl(fd_.get(), PFNMAP_EXPORTER_HOLE, page.value) ? errno : 0;
 }
 
+int Exporter::set_swapped(std::size_t bytes) const
+{
+	return ioctl(fd_.get(), PFNMAP_EXPORTER_SWAP, bytes / SZ_4K) ? errno : 0;
+}
+
 int Exporter::set_read_only(Phys page) const
 {
 	return ioctl(fd_.get(), PFNMAP_EXPORTER_READ, page.value) ? errno : 0;

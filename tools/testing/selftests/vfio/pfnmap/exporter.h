@@ -28,6 +28,8 @@ public:
 	[[nodiscard]] int set_entry_size(std::size_t bytes) const;
 	/* The fault of this page fails. 0 or errno, as all of these. */
 	[[nodiscard]] int set_hole(Phys page) const;
+	/* Neighbours of so many bytes, a power of two, change places. */
+	[[nodiscard]] int set_swapped(std::size_t bytes) const;
 	/* The entry of this page does not permit to write. */
 	[[nodiscard]] int set_read_only(Phys page) const;
 

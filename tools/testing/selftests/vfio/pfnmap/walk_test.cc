@@ -187,22 +187,22 @@ TEST_F(Walk, part_of_an_entry)
 	EXPECT_TRUE(unmap_dma(iova, size));
 }
 
-/* Behind it is another one that does not continue it. */
+/* Behind it, in the same table, is another one that does not continue it. */
 TEST_F(Walk, rest_of_an_entry)
 {
-	NEED_BAR(3 * SZ_2M);
+	NEED_BAR(2 * SZ_2M);
 	ASSERT_ERRNO(0, exporter().set_entry_size(SZ_2M));
+	ASSERT_ERRNO(0, exporter().set_swapped(SZ_2M));
 
-	auto layout = Layout::create({part(2 * SZ_2M, SZ_2M), part(0, SZ_2M)});
+	auto layout = Layout::create({part(0, 2 * SZ_2M)});
 
 	ASSERT_OK(layout);
 	touch(*layout);
 
 	std::size_t size = 2 * SZ_2M - SZ_1M;
 	Iova iova = take_iova(size, bar().phys + SZ_1M);
-	const Extent runs[] = {
-		{iova, bar().phys + 2 * SZ_2M + SZ_1M, SZ_1M},
-		{iova + SZ_1M, bar().phys, SZ_2M}};
+	const Extent runs[] = {{iova, bar().phys + SZ_2M + SZ_1M, SZ_1M},
+			       {iova + SZ_1M, bar().phys, SZ_2M}};
 
 	ASSERT_ERRNO(0, map_dma(iova, layout->start() + SZ_1M, size));
 	EXPECT_TRUE(table_has_runs(runs));
@@ -213,12 +213,23 @@ TEST_F(Walk, rest_of_an_entry)
 /* Consecutive addresses, but not consecutive PFNs. */
 TEST_F(Walk, two_runs_in_one_table)
 {
-	auto layout = Layout::create({part(4 * SZ_4K, 4 * SZ_4K),
-				      part(0, 4 * SZ_4K)});
+	constexpr std::size_t RUN = 4 * SZ_4K;
+
+	ASSERT_ERRNO(0, exporter().set_swapped(RUN));
+
+	auto layout = Layout::create({part(0, 2 * RUN)});
 
 	ASSERT_OK(layout);
 	touch(*layout);
-	expect_maps(*layout);
+
+	Iova iova = take_iova(2 * RUN, bar().phys);
+	const Extent runs[] = {{iova, bar().phys + RUN, RUN},
+			       {iova + RUN, bar().phys, RUN}};
+
+	ASSERT_ERRNO(0, map_dma(iova, layout->start(), 2 * RUN));
+	EXPECT_TRUE(table_has_runs(runs));
+	EXPECT_TRUE(one_call_each(runs));
+	EXPECT_TRUE(unmap_dma(iova, 2 * RUN));
 }
 
 TEST_F(Walk, hole)

@@ -37,4 +37,10 @@
  */
 #define PFNMAP_EXPORTER_RAM	_IOR('p', 0x84, __u64)
 
+/*
+ * Of each two neighbours of @arg pages, a power of two, each is mapped in the place
+ * of the other one. No entry may be larger.
+ */
+#define PFNMAP_EXPORTER_SWAP	_IO('p', 0x85)
+
 #endif

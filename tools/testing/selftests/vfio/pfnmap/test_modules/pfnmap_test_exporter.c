@@ -32,6 +32,7 @@ struct exporter {
 	unsigned long order;
 	unsigned long hole;
 	unsigned long read_only;
+	unsigned long swap;
 	struct page *ram;
 	struct resource region;		/* of the ZONE_DEVICE pages, or empty */
 	struct dev_pagemap pgmap;
@@ -55,6 +56,7 @@ static vm_fault_t exporter_huge_fault(struct vm_fault *vmf, unsigned int order)
 	pfn = vma->vm_pgoff + ((addr - vma->vm_start) >> PAGE_SHIFT);
 	if (pfn & ((1UL << order) - 1))
 		return VM_FAULT_FALLBACK;
+	pfn ^= exporter->swap;
 
 	switch (order) {
 	case 0:
@@ -166,6 +168,9 @@ static long exporter_ioctl(struct file *file, unsigned int cmd,
 		return 0;
 	case PFNMAP_EXPORTER_READ:
 		exporter->read_only = PFN_DOWN(arg);
+		return 0;
+	case PFNMAP_EXPORTER_SWAP:
+		exporter->swap = arg;
 		return 0;
 	case PFNMAP_EXPORTER_PAGES:
 		return exporter_pages(exporter, (u64 __user *)arg);
