@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Which of the lines that a series adds were run?
 
-    coverage.py TREE START END EXPLAINED GCOV...
+    coverage.py TREE START END EXPLAINED BUILD GCOV...
 
 TREE is a git tree where START..END are the patches, one commit each. Every GCOV
 holds what gcov --json-format printed, one object after the other; a line was run
@@ -16,6 +16,10 @@ EXPLAINED names lines that no test runs, and why:
     FILE: FUNCTION: LINE OF CODE: REASON
 
 Blanks in it do not matter, and the reason has no ": " in it.
+
+BUILD is where the kernel was built. A file of the patches that has no object there,
+a driver of another architecture for example, is named and does not count; one that
+has an object must have been counted.
 """
 import json
 import os
@@ -191,6 +195,15 @@ def by_patch(patches, lines, describe):
                 yield from describe(line)
 
 
+def not_built(files, counts, build):
+    """Those of the patches' files that this kernel does not have"""
+    missing = [file for file in files if file.endswith(".c") and file not in counts]
+    for file in missing:
+        if os.path.exists(os.path.join(build, file[:-len("c")] + "o")):
+            raise Unusable(f"{file}: the series touches it, but its lines were not counted")
+    return missing
+
+
 def report(patches, executable, run, reasons):
     """All there is to say, line by line"""
     idle = [line for line in executable if line not in run]
@@ -210,24 +223,26 @@ def report(patches, executable, run, reasons):
         yield from by_patch(patches, wrong, lambda line: [str(line)])
 
 
-def main(tree, start, end, explained, *gcov):
+def main(tree, start, end, explained, build, *gcov):
     patches = read_patches(tree, start, end)
     counts = read_counts(tree, gcov)
     reasons = read_explained(explained)
     added = list(added_lines(tree, start, end, patches))
-    for file in sorted({line.file for line in added}):
-        if file.endswith(".c") and file not in counts:
-            raise Unusable(f"{file}: the series touches it, but its lines were not counted")
+    absent = not_built(sorted({line.file for line in added}), counts, build)
     executable = [line for line in added if line.number in counts.get(line.file, {})]
     if not executable:
         raise Unusable("no line that the series adds has code")
     run = {line for line in executable if counts[line.file][line.number]}
     for row in report(patches, executable, run, reasons):
         print(row)
+    if absent:
+        print("\nNot in this kernel, so not counted:")
+        for file in absent:
+            print(f"  {file}")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 5:
+    if len(sys.argv) < 7:
         sys.exit(__doc__)
     try:
         main(*sys.argv[1:])

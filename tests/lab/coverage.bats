@@ -13,6 +13,7 @@ setup() {
 	TREE=$BATS_TEST_TMPDIR/tree
 	GCOV=$BATS_TEST_TMPDIR/gcov.json
 	EXPLAINED=$BATS_TEST_TMPDIR/explained
+	BUILD=$BATS_TEST_TMPDIR/build
 	: >"$EXPLAINED"
 	made_up_tree
 	counts >"$GCOV"
@@ -62,7 +63,7 @@ counts() {
 
 # coverage GCOV...
 coverage() {
-	python3 scripts/lib/coverage.py "$TREE" start two "$EXPLAINED" "$@"
+	python3 scripts/lib/coverage.py "$TREE" start two "$EXPLAINED" "$BUILD" "$@"
 }
 
 # row NAME: its lines, those run and the percentage
@@ -176,8 +177,10 @@ row() {
 	[ "$status" -eq 1 ]
 }
 
-@test "coverage: a file of the series that was not counted is an error" {
+@test "coverage: a file of the series that was built and not counted is an error" {
 	object include/a.h=1:2,3:2 >"$GCOV"
+	mkdir -p "$BUILD/mm"
+	touch "$BUILD/mm/a.o"
 	run coverage "$GCOV"
 	[ "$status" -eq 1 ]
 	[[ $output == *"mm/a.c"* ]]
@@ -187,8 +190,17 @@ row() {
 	[ "$status" -eq 1 ]
 }
 
+@test "coverage: a file of the series that the kernel does not have is named" {
+	object include/a.h=1:2,3:2 >"$GCOV"
+	run coverage "$GCOV"
+	[ "$status" -eq 0 ]
+	[ "$(row "^all")" = "2 2 100.0" ]
+	[ "$(tail -n 2 <<<"$output")" = "Not in this kernel, so not counted:
+  mm/a.c" ]
+}
+
 @test "coverage: a series without patches is an error" {
-	run python3 scripts/lib/coverage.py "$TREE" two two "$EXPLAINED" "$GCOV"
+	run python3 scripts/lib/coverage.py "$TREE" two two "$EXPLAINED" "$BUILD" "$GCOV"
 	[ "$status" -eq 1 ]
 	[[ $output == *"two..two"* ]]
 }
