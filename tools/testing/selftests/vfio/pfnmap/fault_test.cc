@@ -249,6 +249,46 @@ TEST_F(Faults, map_bar_not_present)
 		});
 }
 
+/* What the container has to know of a device is made by its first map. */
+TEST_F(Faults, map_of_a_device_that_was_opened)
+{
+	const char *shm = std::getenv("PFNMAP_SHM");
+
+	if (!shm || !*shm)
+		GTEST_SKIP() << "needs PFNMAP_EDU and PFNMAP_SHM";
+
+	auto lent = LentDevice::open(shm);
+	unsigned int nth = 0;
+
+	ASSERT_OK(lent);
+	do {
+		SCOPED_TRACE("allocation " + std::to_string(++nth));
+		lent->close_device();
+		ASSERT_FALSE(lent->open_device());
+
+		auto layout = Layout::create({bar_piece(lent->device(), 0, SZ_2M)});
+
+		ASSERT_OK(layout);
+
+		Iova iova = take_iova(SZ_2M, layout->phys_of_start());
+		int error = call_failing(nth, [&] {
+			return env().container().map_dma(
+				iova, layout->start(), SZ_2M, DMA_RW);
+		});
+
+		if (error) {
+			EXPECT_ERRNO(ENOMEM, error);
+		} else {
+			EXPECT_TRUE(table_has_runs(*layout->runs(iova)));
+			EXPECT_TRUE(unmap_dma(iova, SZ_2M));
+		}
+		EXPECT_TRUE(table_is_empty());
+		EXPECT_TRUE(holds(0));
+	} while (happened() && nth < MOST && !HasFailure());
+	EXPECT_LT(1U, nth) << "none failed";
+	EXPECT_GT(MOST, nth) << "no end of allocations";
+}
+
 TEST_F(Faults, map_ram)
 {
 	auto layout = Layout::create({ram_piece(RAM)});
@@ -550,7 +590,62 @@ TEST_F(FaultsSecondDomain, map)
  * The ranges of a device leave both domains at its last close, and a domain that
  * comes afterwards gets none of them.
  */
-TEST_F(FaultsSecondDomain, revoked)
+/*
+ * A device that is closed before another joins the container, or while that one may
+ * have a domain of its own.
+ */
+class FaultsRevoked : public FaultsSecondDomain {
+protected:
+	enum class Closed { before_it_joins, after_it_joined };
+
+	/* Another joins, and its allocation @nth fails. Is that the end? */
+	bool join_and_close(const Extent &stays, LentDevice &lent,
+			    Closed closed, unsigned int nth);
+
+	/* Was there ever a domain of its own then? */
+	bool before_ = false, after_ = false;
+};
+
+bool FaultsRevoked::join_and_close(const Extent &stays, LentDevice &lent,
+				   Closed closed, unsigned int nth)
+{
+	bool early = closed == Closed::before_it_joins;
+
+	if (auto error = lent.open_device()) {
+		ADD_FAILURE() << error->message();
+		return true;
+	}
+
+	auto goes = Layout::create({bar_piece(lent.device(), 0, SZ_2M)});
+
+	if (!goes) {
+		ADD_FAILURE() << goes.error().message();
+		return true;
+	}
+
+	Iova at = take_iova(SZ_2M, lent.device().bar.phys);
+
+	EXPECT_ERRNO(0, env().container().map_dma(at, goes->start(), SZ_2M,
+						  DMA_RW));
+	EXPECT_ERRNO(0, goes->va().clear(0, SZ_2M));
+	if (early)
+		lent.close_device();
+
+	bool joined = !join_failing(nth);
+
+	if (!early)
+		lent.close_device();
+	EXPECT_TRUE(table_has_runs({&stays, 1}));
+	if (joined) {
+		EXPECT_TRUE(spare_has_runs({&stays, 1}));
+		(early ? before_ : after_) |= has_own_domain(stays.iova);
+		EXPECT_ERRNO(0, leave());
+	}
+	EXPECT_TRUE(unmap_dma(at, SZ_2M));
+	return joined && !happened();
+}
+
+TEST_F(FaultsRevoked, in_all_domains)
 {
 	NEED_PART(Part::lifetime);
 
@@ -559,56 +654,29 @@ TEST_F(FaultsSecondDomain, revoked)
 	if (!shm || !*shm)
 		GTEST_SKIP() << "needs PFNMAP_EDU and PFNMAP_SHM";
 
-	auto stays = Layout::create({bar_part(0, BAR)});
+	auto layout = Layout::create({bar_part(0, BAR)});
 	auto lent = LentDevice::open(shm);
-	bool before = false, after = false;
 
-	ASSERT_OK(stays);
+	ASSERT_OK(layout);
 	ASSERT_OK(lent);
+	lent->close_device();
 
-	Iova iova = take_iova(BAR, bar().phys);
-	std::array run{Extent{iova, bar().phys, BAR}};
+	Extent stays{take_iova(BAR, bar().phys), bar().phys, BAR};
 
-	ASSERT_ERRNO(0, map_dma(iova, stays->start(), BAR));
-	for (unsigned int nth = 1; nth < MOST && !HasFailure(); nth++) {
-		SCOPED_TRACE("allocation " + std::to_string(nth));
+	ASSERT_ERRNO(0, map_dma(stays.iova, layout->start(), BAR));
+	for (auto closed : {Closed::before_it_joins, Closed::after_it_joined}) {
+		bool over = false;
 
-		/* Closed before it joins, or while there are two. */
-		bool early = nth % 2;
-
-		if (!lent->is_open()) {
-			ASSERT_FALSE(lent->open_device());
+		for (unsigned int nth = 1;
+		     nth < MOST && !over && !HasFailure(); nth++) {
+			SCOPED_TRACE("allocation " + std::to_string(nth));
+			over = join_and_close(stays, *lent, closed, nth);
 		}
-
-		auto goes = Layout::create({bar_piece(lent->device(), 0, SZ_2M)});
-
-		ASSERT_OK(goes);
-
-		Iova at = take_iova(SZ_2M, lent->device().bar.phys);
-
-		ASSERT_ERRNO(0, env().container().map_dma(at, goes->start(),
-							  SZ_2M, DMA_RW));
-		ASSERT_ERRNO(0, goes->va().clear(0, SZ_2M));
-		if (early)
-			lent->close_device();
-
-		bool joined = !join_failing(nth);
-
-		if (!early)
-			lent->close_device();
-		EXPECT_TRUE(table_has_runs(run));
-		if (joined) {
-			EXPECT_TRUE(spare_has_runs(run));
-			(early ? after : before) |= has_own_domain(iova);
-			EXPECT_ERRNO(0, leave());
-		}
-		EXPECT_TRUE(unmap_dma(at, SZ_2M));
-		if (joined && !happened())
-			break;
+		EXPECT_TRUE(over);
 	}
-	EXPECT_TRUE(unmap_dma(iova, BAR));
-	EXPECT_TRUE(after || before || !env().trace())
-		<< "never a second domain";
+	EXPECT_TRUE(unmap_dma(stays.iova, BAR));
+	EXPECT_TRUE(before_ || !env().trace()) << "never a second domain";
+	EXPECT_TRUE(after_ || !env().trace()) << "never a second domain";
 }
 
 TEST_F(FaultsSecondDomain, no_look_ups)
