@@ -21,7 +21,7 @@ struct Row {
 	std::vector<std::string> symbols; /* one of them is enough */
 };
 
-constexpr std::size_t NR_PARTS = 4;
+constexpr std::size_t NR_PARTS = 5;
 
 /* The one place that has to follow a function that gets another name. */
 const std::array<Row, NR_PARTS> &table()
@@ -34,8 +34,11 @@ const std::array<Row, NR_PARTS> &table()
 		 {"vfio_device_add_region_user"}},
 		{Part::fast_path, "3-fast-path", "needs part 3-fast-path",
 		 {"vfio_pci_core_region_pfns"}},
-		/* Its functions are inlined: only who has all has it. */
-		{Part::walk, "4-walk", "needs part 4-walk", {}},
+		/* Its functions are inlined: who has the next part has it. */
+		{Part::walk, "4-walk", "needs part 4-walk",
+		 {"pfnmap_get_unmapped_area"}},
+		{Part::placement, "5-placement", "needs part 5-placement",
+		 {"pfnmap_get_unmapped_area"}},
 	}};
 
 	return rows;

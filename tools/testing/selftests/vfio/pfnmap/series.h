@@ -15,6 +15,7 @@ enum class Part {
 	lifetime,  /* 2: a device's last close revokes its ranges */
 	fast_path, /* 3: MAP_DMA asks the device for its PFNs */
 	walk,      /* 4: page tables are walked run by run */
+	placement, /* 5: mmap() puts a BAR where large entries fit */
 };
 
 /* Does this kernel have it? */
