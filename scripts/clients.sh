@@ -5,7 +5,8 @@
 # Run QEMU inside the VM with a vfio-pci device and no other VFIO option, on the
 # stock and on the patched kernel of BASE (default: of every base), with a BAR of 4 GiB
 # and of 128 GiB, and print what one region_add of the BAR and one reset
-# (region_del and region_add) cost. The QEMUs are this machine's own and that of
+# (region_del and region_add) cost, and how large the entries are that fit where QEMU
+# has the BAR mapped. The QEMUs are this machine's own and that of
 # the next Debian release, if the machine's mirror has it. Each time the BAR is
 # mapped the IOMMU's tables are checked; a wrong entry is a failure.
 #
@@ -90,7 +91,7 @@ table() {
 			jq -n --arg qemu "$version" --arg bar "$bar" \
 				--slurpfile stock "$dir/$base/$version-$bar-$base-stock.json" \
 				--slurpfile pfnmap "$dir/$base/$version-$bar-$base-pfnmap.json" \
-				'def summary: {add, reset: (.resets | add / length), resets: (.resets | length)};
+				'def summary: {placed, add, reset: (.resets | add / length), resets: (.resets | length)};
 				{$qemu, $bar, stock: ($stock[0] | summary), pfnmap: ($pfnmap[0] | summary)}'
 		done
 	done | jq -s . >"$WORK_TMP/clients.json"

@@ -16,8 +16,8 @@
 #     ----------------------
 #
 # bench: the benchmark's summary; times: that of one base; walk: that of mappings
-# which are no VFIO device's; clients: what QEMU takes; modules: Debian's own
-# kernels. The tree's own text of the cover letter (its branch's description) gets
+# which are no VFIO device's; placement: that of accesses of the CPU; clients: what
+# QEMU takes; modules: Debian's own kernels. The tree's own text of the cover letter (its branch's description) gets
 # the same figures.
 #
 #   --check  write nothing; print what would change, and exit with 1 if anything

@@ -171,9 +171,9 @@ def counts_table($base; $rows):
 	   | count_line(if $who == "stock" or $both == [] then $row else "" end; $who;
 			[count_names[] as $n | $c[$n] | number]));
 
-# KiB of the CPU's page tables that a first map fills
+# KiB of the CPU's page tables that a first map or an access to each page fills
 def tables_table($base; $rows):
-	[$rows[] | select((is_timed | not) and (.row | test("^map/bar/.*/first$")) and .table_bytes != null)] as $counts
+	[$rows[] | select((is_timed | not) and (.row | test("^(map/bar/.*/first|access/.*)$")) and .table_bytes != null)] as $counts
 	| [$counts[] | select(.kernel == $base + "-stock") | {row, bytes}] as $both
 	| if $both == [] then empty else
 	  count_line("page tables, " + ($both[0].bytes | size_name); ""; ["stock", "pfnmap"]),

@@ -13,15 +13,20 @@ def duration:
 	else "\(round) us"
 	end;
 
+def entry_name:
+	if . == 1073741824 then "1 GiB" elif . >= 2097152 then "2 MiB" else "4 KiB" end;
+
 def ratio($a; $b): if $b == 0 then "-" else "\($a / $b | round) x" end;
 
 def line($qemu; $bar; $what; $stock; $pfnmap; $ratio):
-	"\($qemu | pad(8))\($bar | lpad(6))  \($what | pad(18))\($stock | lpad(13))\($pfnmap | lpad(13))\($ratio | lpad(10))";
+	"\($qemu | pad(8))\($bar | lpad(6))  \($what | pad(18))\($stock | lpad(13))\($pfnmap | lpad(13))\($ratio | lpad(10))" | sub(" +$"; "");
 
 line("QEMU"; "BAR"; "wall clock"; $stock; $pfnmap; "ratio"),
 (.[] |
 	line(.qemu; .bar; "region_add"; .stock.add | duration;
 	     .pfnmap.add | duration; ratio(.stock.add; .pfnmap.add)),
+	line(""; ""; "mmap fits entries"; .stock.placed | entry_name;
+	     .pfnmap.placed | entry_name; ""),
 	line(""; ""; "reset (\(.stock.resets)/\(.pfnmap.resets))";
 	     .stock.reset | duration; .pfnmap.reset | duration;
 	     ratio(.stock.reset; .pfnmap.reset)))

@@ -42,6 +42,9 @@ figures_of() {
 		figures_jq 'times($base; .; if $walk then walk_rows else times_rows end)' \
 			-r --arg base "$2" --argjson walk "$([[ $1 == walk ]] && echo true || echo false)" \
 			"$results/$2/bench.json" ;;
+	placement) # shellcheck disable=SC2016
+		figures_jq 'placement($base; .; $counts[0].benchmarks)' -r --arg base "$2" \
+			--slurpfile counts "$results/$2/counts.json" "$results/$2/bench.json" ;;
 	bench)
 		echo '![Instructions to map and unmap a BAR, by its size](results/size.svg)'
 		measured_bases

@@ -5,7 +5,8 @@
  * slower. Only the ioctl is timed: "first" rows have all faults in it, "again"
  * rows none, and RAM is populated before. What a VM does with a BAR beside
  * that: toggle is one unmap and one map, close is a container's end with the
- * BAR mapped, touch is what the CPU's first access costs after a map, replay is
+ * BAR mapped, touch is what the CPU's first access costs after a map, access is
+ * that without a map, at the address that the kernel chooses, replay is
  * the first IOMMU for a container with an emulated device, lastclose is that of
  * a device whose BAR two containers have mapped.
  *
@@ -303,6 +304,7 @@ private:
 	void add_container(const std::string &name, const Shared &subject);
 	void add_empty(const std::string &name, OwnContainer::First first);
 	void add_last_close();
+	void add_access(const std::string &name);
 	void add_exported(const std::string &name, Subject::Make make);
 	void add_exporter();
 	void add_ram(const std::string &name, Subject::Make make);
@@ -437,6 +439,42 @@ void Rows::add_last_close()
 	    options_.iterations);
 }
 
+/* mmap(NULL) of a BAR and an access to each of its pages: no DMA is involved. */
+void Rows::add_access(const std::string &name)
+{
+	auto run = [bench = bench_, limit = options_.mmap](benchmark::State &state) {
+		const TestDevice &device = bench.env.devices()[0];
+		std::size_t size = std::min(limit, device.bar.size);
+
+		bench.meter.reset();
+		for (auto _ : state) {
+			void *p = mmap(nullptr, size, PROT_RW, MAP_SHARED,
+				       device.device.fd(),
+				       static_cast<off_t>(device.bar.file_offset));
+
+			if (p == MAP_FAILED)
+				return end_row(state, {errno, "mmap a BAR"});
+
+			auto seconds = bench.meter.time([p, size] {
+				auto *first = static_cast<const volatile char *>(p);
+
+				for (std::size_t at = 0; at < size; at += SZ_4K)
+					static_cast<void>(first[at]);
+				return std::optional<Error>{};
+			});
+
+			munmap(p, size);
+			if (!seconds)
+				return end_row(state, seconds.error());
+			state.SetIterationTime(*seconds);
+			state.counters["bytes"] = static_cast<double>(size);
+		}
+		bench.meter.report(state);
+	};
+
+	add(name, run, 1);
+}
+
 /* Once each: it is unmapped page by page. */
 void Rows::add_exported(const std::string &name, Subject::Make make)
 {
@@ -493,6 +531,7 @@ void Rows::add_all()
 	add_container("bar/va:1GiB", subject);
 	add_last_close();
 	add_congruences();
+	add_access("access/bar/mmap");
 	if (env.devices().size() > 1)
 		add_bar("bars", [&env, size] { return make_bars(env, size); });
 	add_exporter();
