@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# lab clients [BASE...] - measure unmodified QEMUs as VFIO clients
+# lab clients [BASE|DISTRIBUTION-BASE...] - measure unmodified QEMUs as VFIO clients
 #
 # Run QEMU inside the VM with a vfio-pci device and no other VFIO option, on the
 # stock and on the patched kernel of BASE (default: of every base), with a BAR of 4 GiB
@@ -14,29 +14,53 @@
 # something. A reset's is the mean of ten, but of one where a stock kernel maps
 # 128 GiB, which takes a minute each time. All of it stays in .lab/clients/, the
 # table's figures in results/BASE/clients.json, from where `lab figures` takes them.
+#
+# Of a DISTRIBUTION-BASE (debian12-6.12) it is Debian's own kernel with its modules and
+# with ours, and a BAR of 4 GiB. Such kernels do not show the IOMMU's tables, so these
+# are not checked there. The figures are in results/BASE/clients-DISTRIBUTION.json.
 VERB=clients
 # shellcheck source=scripts/lib/common.sh
 source "$LAB_TOP/scripts/lib/common.sh"
 # shellcheck source=scripts/lib/apt.sh
 source "$LAB_TOP/scripts/lib/apt.sh"
+# shellcheck source=scripts/lib/modules.sh
+source "$LAB_TOP/scripts/lib/modules.sh"
 # shellcheck source=scripts/lib/client.sh
 source "$LAB_TOP/scripts/lib/client.sh"
 
-bases=()
-args_operand bases '[BASE...]'
+subjects=()
+args_operand subjects '[BASE|DISTRIBUTION-BASE...]'
 parse_args "$@"
-((${#bases[@]})) || bases=("${BASES[@]}")
-for base in "${bases[@]}"; do
-	parse_kernel "$base-pfnmap"
+((${#subjects[@]})) || subjects=("${BASES[@]}")
+
+# look_up SUBJECT: what is measured of it: STOCK, PFNMAP, SIZES of its BAR, RESULTS
+look_up() {
+	if [[ -f $LAB_TOP/series/$1/BASE ]]; then
+		STOCK=$1-stock PFNMAP=$1-pfnmap SIZES=(4G 128G)
+		RESULTS=$LAB_TOP/results/$1/clients.json
+	elif [[ $1 =~ ^(debian[0-9]+)-(.+)$ && -f $LAB_TOP/series/${BASH_REMATCH[2]}/BASE ]]; then
+		STOCK=$1 PFNMAP=$1-pfnmap SIZES=(4G)
+		RESULTS=$LAB_TOP/results/${BASH_REMATCH[2]}/clients-${BASH_REMATCH[1]}.json
+		groups+=(modules)
+	else
+		usage_error "no base '$1'; there are ${BASES[*]}, and $(distributions)"
+	fi
+}
+
+groups=(source kernel harness vm table)
+for subject in "${subjects[@]}"; do
+	look_up "$subject"
 done
-need source kernel harness vm table
+need "${groups[@]}"
 dir=$LAB_DIR/clients
 NEXT_RELEASE=$(release_for clients)
 
-for base in "${bases[@]}"; do
-	rm -rf "${dir:?}/$base"
-	mkdir -p "$dir/$base"
-	for kernel in "$base-stock" "$base-pfnmap"; do
+for subject in "${subjects[@]}"; do
+	rm -rf "${dir:?}/$subject"
+	mkdir -p "$dir/$subject"
+	look_up "$subject"
+	[[ -f $LAB_TOP/series/$subject/BASE ]] || continue
+	for kernel in "$STOCK" "$PFNMAP"; do
 		run bash "$LAB_TOP/scripts/build.sh" "$kernel"
 	done
 done
@@ -69,7 +93,7 @@ add_client() {
 
 # measure CLIENT KERNEL BAR RESETS
 measure() {
-	local version=$1 kernel=$2 bar=$3 resets=$4 out=$dir/${2%-*}/$1-$3-$2.json
+	local version=$1 kernel=$2 bar=$3 resets=$4 out=$dir/$subject/$1-$3-$2.json
 	say "QEMU $version, $kernel, $bar"
 	run bash "$LAB_TOP/scripts/boot.sh" "$kernel" --bar "$bar" \
 		--add "$dir/$version:/client" --add "$LAB_TOP/scripts/guest/qemu-client:/bin/" -- \
@@ -83,33 +107,34 @@ if fetch_next "$WORK_TMP/next"; then
 	add_client "$WORK_TMP/next"
 fi
 
-# table BASE
+# table: what was measured of the subject
 table() {
-	local base=$1 version bar
+	local version bar
 	for version in "${versions[@]}"; do
-		for bar in 4G 128G; do
+		for bar in "${SIZES[@]}"; do
 			jq -n --arg qemu "$version" --arg bar "$bar" \
-				--slurpfile stock "$dir/$base/$version-$bar-$base-stock.json" \
-				--slurpfile pfnmap "$dir/$base/$version-$bar-$base-pfnmap.json" \
+				--slurpfile stock "$dir/$subject/$version-$bar-$STOCK.json" \
+				--slurpfile pfnmap "$dir/$subject/$version-$bar-$PFNMAP.json" \
 				'def summary: {placed, add, reset: (.resets | add / length), resets: (.resets | length)};
 				{$qemu, $bar, stock: ($stock[0] | summary), pfnmap: ($pfnmap[0] | summary)}'
 		done
 	done | jq -s . >"$WORK_TMP/clients.json"
-	mkdir -p "$LAB_TOP/results/$base"
-	cp "$WORK_TMP/clients.json" "$LAB_TOP/results/$base/clients.json"
-	jq -r --arg stock "$base-stock" --arg pfnmap "$base-pfnmap" \
-		-f "$LAB_TOP/scripts/lib/clients.jq" "$WORK_TMP/clients.json"
+	mkdir -p "$(dirname "$RESULTS")"
+	cp "$WORK_TMP/clients.json" "$RESULTS"
+	jq -r --arg stock "$STOCK" --arg pfnmap "$PFNMAP" \
+		-f "$LAB_TOP/scripts/lib/clients.jq" "$RESULTS"
 }
 
-for base in "${bases[@]}"; do
+for subject in "${subjects[@]}"; do
+	look_up "$subject"
 	for version in "${versions[@]}"; do
-		for bar in 4G 128G; do
+		for bar in "${SIZES[@]}"; do
 			resets=10
 			[[ $bar != 128G ]] || resets=1
-			measure "$version" "$base-stock" "$bar" "$resets"
-			measure "$version" "$base-pfnmap" "$bar" 10
+			measure "$version" "$STOCK" "$bar" "$resets"
+			measure "$version" "$PFNMAP" "$bar" 10
 		done
 	done
-	table "$base"
+	table
 done
 ((${#versions[@]} > 1)) || echo "QEMU of $NEXT_RELEASE: skipped, the reason is above"

@@ -60,7 +60,7 @@ def cell_rows($file; $result):
 	| del(.family_index, .per_family_instance_index)
 	| . + $from + {name: $name, run_name: $name, row: $row};
 
-def is_timed: .cell != "counts";
+def is_timed: .cell | startswith("counts") | not;
 
 # What cells have in common is there once: the first that has it counts.
 def unique_names: reduce .[] as $row ({seen: {}, rows: []};
@@ -142,7 +142,8 @@ def sections($base; $rows):
 	(["sweep", "how it grows"], ["place", "where it lies"], ["container", "containers"],
 	 ["lastclose", "a device's last close"],
 	 ["exporter", "no VFIO device's"],
-	 ["dmabuf", "iommufd"], ["touch", "first access of the CPU"], ["thp-always", "THP: always"],
+	 ["dmabuf", "iommufd"], ["touch", "first access of the CPU"],
+	 ["access", "mmap(NULL), no DMA"], ["thp-always", "THP: always"],
 	 ["thp-madvise", "THP: madvise"], ["thp-never", "THP: never"]) as [$cell, $what]
 	| [$rows[] | select(.cell == $cell)]
 	| select(length > 0)

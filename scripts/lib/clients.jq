@@ -19,7 +19,7 @@ def entry_name:
 def ratio($a; $b): if $b == 0 then "-" else "\($a / $b | round) x" end;
 
 def line($qemu; $bar; $what; $stock; $pfnmap; $ratio):
-	"\($qemu | pad(8))\($bar | lpad(6))  \($what | pad(18))\($stock | lpad(13))\($pfnmap | lpad(13))\($ratio | lpad(10))" | sub(" +$"; "");
+	"\($qemu | pad(8))\($bar | lpad(5))  \($what | pad(18))\($stock | lpad(15))\($pfnmap | lpad(21))\($ratio | lpad(10))" | sub(" +$"; "");
 
 line("QEMU"; "BAR"; "wall clock"; $stock; $pfnmap; "ratio"),
 (.[] |

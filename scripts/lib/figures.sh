@@ -34,9 +34,16 @@ measured_bases() {
 	((${#MEASURED[@]})) || die "there is nothing in results/"
 }
 
+# clients_table STOCK PFNMAP FILE: what lab clients has measured
+clients_table() {
+	jq -r --arg stock "$1" --arg pfnmap "$2" -f "$LAB_TOP/scripts/lib/clients.jq" \
+		"$LAB_TOP/results/$DEFAULT_BASE/$3" >"$WORK_TMP/clients" || return
+	sed 's/^/    /' "$WORK_TMP/clients"
+}
+
 # figures_of NAME BASE: the lines between the marks; BASE is empty in the README
 figures_of() {
-	local results=$LAB_TOP/results base
+	local results=$LAB_TOP/results base file
 	case $1 in
 	times | walk) # shellcheck disable=SC2016 # a $ in quotes is jq's
 		figures_jq 'times($base; .; if $walk then walk_rows else times_rows end)' \
@@ -59,10 +66,14 @@ figures_of() {
 		figures_jq 'legend, "", headline_text' -rn
 		;;
 	clients)
-		jq -r --arg stock "$DEFAULT_BASE-stock" --arg pfnmap "$DEFAULT_BASE-pfnmap" \
-			-f "$LAB_TOP/scripts/lib/clients.jq" "$results/$DEFAULT_BASE/clients.json" \
-			>"$WORK_TMP/clients" || return
-		sed 's/^/    /' "$WORK_TMP/clients"
+		clients_table "$DEFAULT_BASE-stock" "$DEFAULT_BASE-pfnmap" clients.json || return
+		for file in "$results/$DEFAULT_BASE"/clients-*.json; do
+			[[ -f $file ]] || continue
+			file=${file##*/} base=${file#clients-}
+			base=${base%.json}-$DEFAULT_BASE
+			echo
+			clients_table "$base" "$base-pfnmap" "$file" || return
+		done
 		;;
 	modules)
 		jq -r -L "$LAB_TOP/scripts/lib" -f "$LAB_TOP/scripts/lib/modules.jq" \

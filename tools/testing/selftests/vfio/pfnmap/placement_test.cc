@@ -5,10 +5,15 @@
  */
 #include <algorithm>
 #include <bit>
+#include <cstdio>
 #include <optional>
 #include <utility>
 #include <vector>
 
+#include <fcntl.h>
+#include <sys/utsname.h>
+
+#include "fd.h"
 #include "fixture.h"
 #include "procfs.h"
 #include "series.h"
@@ -43,6 +48,8 @@ public:
 	}
 
 	Vaddr start() const { return start_; }
+	/* Somebody has moved it. */
+	void release() { size_ = 0; }
 
 	void touch(std::size_t at) const
 	{
@@ -67,11 +74,18 @@ std::size_t alignment_of(std::size_t size)
 
 class Placement : public DmaTest {
 protected:
+	/* What the tests need of the BAR. */
+	static constexpr std::size_t LEAST = 16 * SZ_1M;
+
 	void SetUp() override
 	{
 		DmaTest::SetUp();
-		if (!IsSkipped())
-			NEED_PART(Part::placement);
+		if (IsSkipped() || HasFatalFailure())
+			return;
+		NEED_PART(Part::placement);
+		if (bar().size < LEAST)
+			GTEST_SKIP() << "needs a BAR of " << LEAST / SZ_1M
+				     << " MiB";
 	}
 
 	/* mmap(NULL) of a part of the BAR. */
@@ -118,18 +132,13 @@ TEST_F(Placement, part_that_begins_elsewhere)
 	EXPECT_TRUE(is_congruent(bar().size / 4, bar().size / 2));
 }
 
-TEST_F(Placement, few_pages)
-{
-	EXPECT_TRUE(is_congruent(3 * SZ_4K, 4 * SZ_4K));
-	EXPECT_TRUE(is_congruent(SZ_2M - SZ_4K, SZ_1M));
-	EXPECT_TRUE(is_congruent(SZ_4K, SZ_4K));
-}
-
 TEST_F(Placement, large_entries)
 {
+	/* Those of pages of this program. Smaller entries take 512 times as many. */
+	constexpr long FAULTS_BY_THE_WAY = 16;
 	auto policy = ScopedSetting::set(THP_POLICY, "always");
 	std::size_t entry = bar().size >= SZ_1G ? SZ_1G : SZ_2M;
-	std::size_t size = std::min(bar().size, 4 * SZ_1G);
+	std::size_t size = std::min(std::bit_floor(bar().size), 4 * SZ_1G);
 	auto placed = Placed::create(bar_part(0, size));
 
 	if (!policy)
@@ -140,7 +149,9 @@ TEST_F(Placement, large_entries)
 
 	for (std::size_t at = 0; at < size; at += SZ_2M)
 		placed->touch(at);
-	EXPECT_EQ(static_cast<long>(size / entry), page_faults() - faults);
+	faults = page_faults() - faults;
+	EXPECT_LE(static_cast<long>(size / entry), faults);
+	EXPECT_GT(static_cast<long>(size / entry) + FAULTS_BY_THE_WAY, faults);
 }
 
 /* An address in the middle of nothing, which no alignment leads to. */
@@ -151,7 +162,7 @@ protected:
 	void SetUp() override
 	{
 		Placement::SetUp();
-		if (IsSkipped())
+		if (IsSkipped() || HasFatalFailure())
 			return;
 
 		auto range = VaRange::reserve(SIZE + 2 * SZ_4K, SZ_2M, SZ_4K);
@@ -183,6 +194,35 @@ TEST_F(PlacementAsked, fixed_address_is_taken)
 
 	ASSERT_OK(placed);
 	EXPECT_EQ(asked().value, placed->start().value);
+}
+
+/* Files with pages of PMD size are aligned by the same arithmetic. */
+TEST_F(PlacementAsked, fixed_address_of_others_is_taken)
+{
+	auto zero = open_file("/dev/zero", O_RDWR);
+
+	ASSERT_OK(zero);
+	for (int flags : {MAP_FIXED, 0}) {
+		SCOPED_TRACE(flags ? "MAP_FIXED" : "a hint");
+
+		/* With room for the padding, or else a hint is not taken. */
+		auto wide = VaRange::reserve(2 * SIZE, SZ_2M, SZ_4K);
+
+		ASSERT_OK(wide);
+		if (!flags) {
+			ASSERT_EQ(0, wide->punch(0, 2 * SIZE));
+		}
+
+		void *p = mmap(reinterpret_cast<void *>(wide->start().value),
+			       SIZE, PROT_READ, MAP_PRIVATE | flags,
+			       zero->get(), 0);
+
+		ASSERT_NE(MAP_FAILED, p);
+		EXPECT_EQ(wide->start().value,
+			  reinterpret_cast<std::uint64_t>(p));
+		if (!flags)
+			munmap(p, SIZE);
+	}
 }
 
 /* Address space of this process, up to what is less than @size in one piece. */
@@ -231,7 +271,7 @@ TEST_F(PlacementAsked, the_only_room_is_taken)
 	EXPECT_EQ(asked().value, placed->start().value);
 }
 
-/* mremap(2) of three vmas at once: 0 or errno. What was there is in @to then. */
+/* mremap(2) of three vmas at once to @at in @to: 0 or errno */
 int move_three(Vaddr from, std::size_t size, VaRange &to, std::size_t at)
 {
 	std::size_t third = align_up(size / 3, SZ_4K);
@@ -240,29 +280,44 @@ int move_three(Vaddr from, std::size_t size, VaRange &to, std::size_t at)
 		     PROT_READ))
 		return errno;
 	if (mremap(reinterpret_cast<void *>(from.value), size, size,
-		   MREMAP_MAYMOVE | MREMAP_FIXED, (to.start() + at).value) ==
+		   MREMAP_MAYMOVE | MREMAP_FIXED, (to.start() + at).value) !=
 	    MAP_FAILED)
-		return errno;
-	return 0;
+		return 0;
+
+	int error = errno;
+
+	/* What was there may be gone all the same. */
+	EXPECT_EQ(0, to.clear(at, size));
+	return error;
 }
 
-/* Kernels before 6.17 move one vma at a time, be it of a BAR or of RAM. */
+/* Since 6.17 the kernel moves several vmas at once. */
+bool moves_several()
+{
+	utsname name{};
+	int major = 0, minor = 0;
+
+	return !uname(&name) &&
+	       std::sscanf(name.release, "%d.%d", &major, &minor) == 2 &&
+	       (major > 6 || (major == 6 && minor >= 17));
+}
+
 TEST_F(PlacementAsked, several_vmas_move_as_those_of_ram)
 {
 	Piece piece = bar_part(0, SIZE);
 	auto ram = VaRange::reserve(SIZE, SZ_2M, 0);
 	auto placed = Placed::create(piece);
+	int error = moves_several() ? 0 : EFAULT;
 
 	ASSERT_OK(ram);
 	ASSERT_OK(placed);
 	ASSERT_EQ(0, ram->place(0, SIZE, PROT_RW, MAP_PRIVATE | MAP_ANONYMOUS));
-
-	int of_ram = move_three(ram->start(), SIZE, range(), SZ_4K);
-
-	EXPECT_TRUE(!of_ram || of_ram == EFAULT) << of_ram;
-	ASSERT_EQ(of_ram, move_three(placed->start(), SIZE, range(), SZ_4K));
-	if (of_ram)
+	EXPECT_ERRNO(error, move_three(ram->start(), SIZE, range(), SZ_4K));
+	EXPECT_EQ(0, ram->clear(0, SIZE));
+	ASSERT_ERRNO(error, move_three(placed->start(), SIZE, range(), SZ_4K));
+	if (error)
 		return;
+	placed->release();
 
 	Iova iova = take_iova(SIZE, piece.phys);
 	const Extent run{iova, piece.phys, SIZE};
