@@ -3,9 +3,9 @@
 # lab figures [--check] - put the figures of results/ into the texts
 #
 # Make anew what is made of results/*/*.json: the tables (results/BASE/bench.txt)
-# and the plots' data beside them, and the figures in README.md and the cover
-# letters (series/BASE/0000-cover-letter.patch, or that of each part). There they stand between two
-# lines, in README.md
+# and the plots' data beside them, and the figures in Markdown files and the cover
+# letters (series/BASE/0000-cover-letter.patch, or that of each part). There they stand
+# between two lines, in any Markdown file
 #
 #   <!-- ./lab figures NAME -->
 #   <!-- end -->
@@ -15,9 +15,10 @@
 #     -- NAME --------------
 #     ----------------------
 #
-# bench: the benchmark's summary; times: that of one base; walk: that of mappings
-# which are no VFIO device's; placement: that of accesses of the CPU; clients: what
-# QEMU takes; modules: Debian's own kernels. The tree's own text of the cover letter (its branch's description) gets
+# summary: a small table of all bases; bench: the benchmark's summary; times: that of
+# one base; walk: that of mappings which are no VFIO device's; placement: that of
+# accesses of the CPU; clients: what QEMU takes; modules: Debian's own kernels. The
+# tree's own text of the cover letter (its branch's description) gets
 # the same figures.
 #
 #   --check  write nothing; print what would change, and exit with 1 if anything

@@ -281,7 +281,7 @@ def text($base; $rows):
 	"floor: an entry of the IOMMU's table a superpage. instr.: instructions,",
 	"all in all, for each of these entries.";
 
-# What README.md shows of a base
+# What docs/measuring.md shows of a base
 def summary($base; $rows):
 	def at($row; $bytes): [$rows[] | select(.row == $row and .bytes == $bytes and is_timed and
 						(.cell | policy) == null)];

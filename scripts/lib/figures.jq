@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# The figures of the README and the cover letters, from results/. Included, never
-# run.
+# The figures of the Markdown files and the cover letters, from results/. Included,
+# never run.
 
 include "bench";
 
@@ -21,13 +21,16 @@ def times_line($what; $stock; $pfnmap; $dmabuf):
 	($dmabuf | lpad(10)) | trim;
 
 # Each with the row, the size in GiB and the THP policy of the cell it is from
-def times_rows:
+def bar_rows:
 	["map, VA congruent mod 1 GiB", "map/bar/va:1GiB/first", 128, null],
 	["map, VA congruent mod 2 MiB", "map/bar/va:2MiB/first", 128, null],
 	["unmap", "unmap/bar/va:1GiB", 128, null],
 	["unmap and map, as decode toggles", "toggle/bar/va:1GiB", 128, null],
 	["8 BARs of 64 GiB: map", "map/bars/first", 512, null],
-	["8 BARs of 64 GiB: unmap", "unmap/bars", 512, null],
+	["8 BARs of 64 GiB: unmap", "unmap/bars", 512, null];
+
+def times_rows:
+	bar_rows,
 	["1 GiB, VA mod 4 KiB: map", "map/bar/va:4KiB/first", 1, null],
 	["RAM, 1 GiB of THP: map", "map/ram:thp", 1, "madvise"],
 	["RAM, 1 GiB of THP: unmap", "unmap/ram:thp", 1, "madvise"],
@@ -42,14 +45,21 @@ def walk_rows:
 	["4 GiB of 4 KiB entries: map", "map/exporter:pte/again", 4, null],
 	["the same, with page faults", "map/exporter:pte/first", 4, null];
 
+# The kernel's version that all of a bench.json was measured on
+def version: .context.source | split(" ")[1] | sub("-[^-]*$"; "");
+
+# A time, measured or scaled from one that was
+def shown($rows; $kernel; $row; $bytes; $thp):
+	estimate($rows; $kernel; $row; $bytes; $thp)
+	| if .time == null then error("no figure for \($row) of \($kernel)") else . end
+	| (if .scaled then "~" else "" end) + (.time | exactly);
+
 # $result is all of bench.json
 def times($base; $result; rows):
 	$result.benchmarks as $rows
-	| ($result.context.source | split(" ")[1] | sub("-[^-]*$"; "")) as $version
+	| ($result | version) as $version
 	| def show($kernel; $row; $bytes; $thp):
-		estimate($rows; $base + "-" + $kernel; $row; $bytes; $thp)
-		| if .time == null then error("no figure for \($row) of \($base)-\($kernel)") else . end
-		| (if .scaled then "~" else "" end) + (.time | exactly);
+		shown($rows; $base + "-" + $kernel; $row; $bytes; $thp);
 	  times_line(""; $version; "with series"; if has_dmabuf($rows) and any(rows; .[1] | dmabuf_row) then "dma-buf" else "" end),
 	  (rows as [$what, $row, $gib, $thp]
 	   | ($gib * 1073741824) as $bytes
@@ -76,3 +86,16 @@ def placement($base; $result; $counts):
 		     shown(counted("pfnmap"; "faults")) | number; ""),
 	  times_line("1 GiB: KiB of page tables"; shown(counted("stock"; "table_bytes")) / 1024 | number;
 		     shown(counted("pfnmap"; "table_bytes")) / 1024 | number; "");
+
+# --- the README --------------------------------------------------------------
+
+# A line a row, two columns for each base: the input is an array of all bench.json
+def small_table:
+	def line($what; $cells): ($what | pad(33)) + ($cells | map(lpad(11)) | add) | trim;
+	line("a BAR of 128 GiB"; [.[] | version, "patched"]),
+	(. as $results
+	 | bar_rows as [$what, $row, $gib, $thp]
+	 | line($what;
+		[$results[] | .benchmarks as $rows
+		 | ([$rows[].kernel | select(endswith("-stock"))][0], [$rows[].kernel | select(endswith("-pfnmap"))][0])
+		 | shown($rows; .; $row; $gib * 1073741824; $thp)]));

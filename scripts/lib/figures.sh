@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 #
 # Figures in texts are made from results/. They stand between two lines that name
-# what is there, in the README
+# what is there, in Markdown
 #
 #	<!-- ./lab figures NAME -->
 #	...
@@ -41,9 +41,9 @@ clients_table() {
 	sed 's/^/    /' "$WORK_TMP/clients"
 }
 
-# figures_of NAME BASE: the lines between the marks; BASE is empty in the README
+# figures_of NAME BASE: the lines between the marks; BASE is empty but in a letter
 figures_of() {
-	local results=$LAB_TOP/results base file
+	local results=$LAB_TOP/results base file files=()
 	case $1 in
 	times | walk) # shellcheck disable=SC2016 # a $ in quotes is jq's
 		figures_jq 'times($base; .; if $walk then walk_rows else times_rows end)' \
@@ -52,15 +52,23 @@ figures_of() {
 	placement) # shellcheck disable=SC2016
 		figures_jq 'placement($base; .; $counts[0].benchmarks)' -r --arg base "$2" \
 			--slurpfile counts "$results/$2/counts.json" "$results/$2/bench.json" ;;
-	bench)
-		echo '![Instructions to map and unmap a BAR, by its size](results/size.svg)'
+	summary)
 		measured_bases
 		for base in "${MEASURED[@]}"; do
-			echo
+			files+=("$results/$base/bench.json")
+		done
+		figures_jq 'small_table' -rs "${files[@]}" \
+			>"$WORK_TMP/summary" || return
+		sed 's/^/    /' "$WORK_TMP/summary"
+		;;
+	bench)
+		measured_bases
+		for base in "${MEASURED[@]}"; do
 			# shellcheck disable=SC2016
 			figures_jq 'summary($base; .benchmarks)' -r --arg base "$base" \
 				"$results/$base/bench.json" >"$WORK_TMP/summary" || return
 			sed 's/^/    /' "$WORK_TMP/summary"
+			[[ $base == "${MEASURED[-1]}" ]] || echo
 		done
 		echo
 		figures_jq 'legend, "", headline_text' -rn
@@ -121,7 +129,7 @@ make_figures() {
 	local base=${1#*/}
 	base=${base%%/*}
 	case $1 in
-	README.md) fill_figures "$LAB_TOP/$1" '' ;;
+	*.md) fill_figures "$LAB_TOP/$1" '' ;;
 	series/*) fill_figures "$LAB_TOP/$1" "$base" ;;
 	results/*/bench.txt)
 		all_rows "$base" >"$WORK_TMP/rows" || return
@@ -153,10 +161,22 @@ cover_letters() {
 	done
 }
 
+# texts_with_figures: sets TEXTS to the Markdown files that have marks, wherever
+# they are
+texts_with_figures() {
+	local file
+	TEXTS=()
+	while IFS= read -r file; do
+		[[ -z $(figures_named "$LAB_TOP/$file") ]] || TEXTS+=("$file")
+	done < <(cd "$LAB_TOP" &&
+		find . \( -name .lab -o -name .git \) -prune -o -name '*.md' -type f -printf '%P\n' | sort)
+}
+
 # figures_files: those that are made from results/, or in part, in FILES
 figures_files() {
 	local base
-	FILES=(README.md results/size.dat results/counts.dat)
+	texts_with_figures
+	FILES=("${TEXTS[@]}" results/size.dat results/counts.dat)
 	measured_bases
 	for base in "${MEASURED[@]}"; do
 		cover_letters "$base"
@@ -175,14 +195,15 @@ expect_mark() {
 	die "$* has no mark of the figures '$name'"
 }
 
-# expect_marks: the texts have their figures between marks: the README its own, and
-# of the cover letters of a base, one
+# expect_marks: the figures that there are stand between marks: the small table in the
+# README, the others in any Markdown file, and of the cover letters of a base, in one
 expect_marks() {
 	local base
-	expect_mark bench README.md
+	expect_mark summary README.md
+	expect_mark bench "${TEXTS[@]}"
 	# They take an hour, so a queue may be there before its clients' figures are.
-	[[ ! -f $LAB_TOP/results/$DEFAULT_BASE/clients.json ]] || expect_mark clients README.md
-	[[ ! -f $LAB_TOP/results/$DEFAULT_BASE/modules.json ]] || expect_mark modules README.md
+	[[ ! -f $LAB_TOP/results/$DEFAULT_BASE/clients.json ]] || expect_mark clients "${TEXTS[@]}"
+	[[ ! -f $LAB_TOP/results/$DEFAULT_BASE/modules.json ]] || expect_mark modules "${TEXTS[@]}"
 	for base in "${MEASURED[@]}"; do
 		cover_letters "$base"
 		expect_mark times "${COVERS[@]}"

@@ -87,7 +87,7 @@ copy_repository() {
 	local name
 	COPY=$BATS_TEST_TMPDIR/copy
 	mkdir -p "$COPY/.lab/apt"
-	cp -rL "$TOP"/{lab,scripts,series,results,README.md} "$COPY/"
+	cp -rL "$TOP"/{lab,scripts,series,results,docs,README.md} "$COPY/"
 	ln -s "$TOP/tools" "$COPY/tools"
 	for name in src build fetch; do
 		ln -s "$TOP/.lab/$name" "$COPY/.lab/$name"
@@ -229,11 +229,17 @@ upstream_has() {
 	[ -f "$COPY/.lab/fetch/$BASE/upstream/$VERSION/linux_1.0.orig.tar.xz" ]
 }
 
-@test "figures: one in the README, one in the cover letter, one in results/" {
+@test "figures: one in the README, one in docs/, one in the cover letter, one in results/" {
 	passes figures "$SERIES..$(good)"
 	copy_repository
-	sed -i 's/^\(    map\/bars\/again .*\) us/\11 us/' "$COPY/README.md"
+	sed -i 's/^\(    8 BARs of 64 GiB: map .*\) us/\11 us/' "$COPY/README.md"
+	fails '^# -    8 BARs of 64 GiB: map' figures "$SERIES..$(good)"
+	cp README.md "$COPY/"
+	sed -i 's/^\(    map\/bars\/again .*\) us/\11 us/' "$COPY/docs/measuring.md"
 	fails '^# -    map/bars/again' figures "$SERIES..$(good)"
+	cp docs/measuring.md "$COPY/docs/"
+	sed -i '/figures summary/d' "$COPY/README.md"
+	fails "no mark of the figures 'summary'" figures "$SERIES..$(good)"
 	cp README.md "$COPY/"
 	sed -i 's/^  unmap  .*/  unmap  1 us  1 us/' "$COPY/$LETTER"
 	fails '^# -  unmap  1 us' figures "$SERIES..$(good)"
@@ -249,12 +255,16 @@ upstream_has() {
 	copy_repository
 	rm "$COPY/.lab/src" # the tree's description is not for this test to change
 	mkdir "$COPY/.lab/src"
-	sed -i '/^<!-- .\/lab figures /,/^<!-- end/{/^<!--/!d}' "$COPY/README.md"
-	run ! cmp -s README.md "$COPY/README.md"
+	for text in README.md docs/measuring.md docs/operators.md; do
+		sed -i '/^<!-- .\/lab figures /,/^<!-- end/{/^<!--/!d}' "$COPY/$text"
+		run ! cmp -s "$text" "$COPY/$text"
+	done
 	sed -i '/^  -- /,/^  ---/{/^  --/!d}' "$COPY/$LETTER"
 	run "$COPY/lab" figures
 	[ "$status" -eq 0 ]
-	cmp README.md "$COPY/README.md"
+	for text in README.md docs/measuring.md docs/operators.md; do
+		cmp "$text" "$COPY/$text"
+	done
 	cmp "$LETTER" "$COPY/$LETTER"
 }
 

@@ -607,7 +607,7 @@ marks() {
 
 @test "figures: those of a letter are filled in, and its branch's as well" {
 	TOP=$BATS_TEST_DIRNAME/../..
-	cp -r "$TOP/results" "$TOP/README.md" .
+	cp -r "$TOP"/{results,docs,README.md} .
 	measured=$(cd results && printf '%s\n' */bench.json | head -n 1 | cut -d/ -f1)
 	find results -mindepth 1 -maxdepth 1 -type d ! -name "$measured" -exec rm -r {} +
 	mv "results/$measured" results/1.0
