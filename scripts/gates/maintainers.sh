@@ -2,19 +2,32 @@
 # SPDX-License-Identifier: GPL-2.0
 # maintainers - get_maintainer.pl knows a subsystem for each file touched
 #
-# One that is more than "THE REST", which all files are in.
+# One that is more than "THE REST", which all files are in. A file that is in no other,
+# a header for example, goes to whom each patch that touches it goes for the rest of it.
 # shellcheck source=scripts/lib/gates.sh
 source "$LAB_TOP/scripts/lib/gates.sh"
+
+# ask DIFF: sets SUBSYSTEM to the first one that is told, and PEOPLE to how many
+ask() {
+	(cd "$SRC" && scripts/get_maintainer.pl --no-git --no-git-fallback --no-rolestats \
+		--subsystem "$1") >"$WORK_TMP/out"
+	PEOPLE=$(awk '/@/ { n++ } END { print n + 0 }' "$WORK_TMP/out")
+	SUBSYSTEM=$(awk '!/@/ && $0 != "THE REST" { print; exit }' "$WORK_TMP/out")
+}
 
 gate_start "$@"
 touched .
 for file in "${TOUCHED[@]}"; do
 	git -C "$SRC" diff "$FIRST" "$LAST" -- "$file" >"$WORK_TMP/diff"
-	(cd "$SRC" && scripts/get_maintainer.pl --no-git --no-git-fallback --no-rolestats \
-		--subsystem "$WORK_TMP/diff") >"$WORK_TMP/out"
-	people=$(awk '/@/ { n++ } END { print n + 0 }' "$WORK_TMP/out")
-	subsystem=$(awk '!/@/ && $0 != "THE REST" { print; exit }' "$WORK_TMP/out")
-	[[ -n $subsystem ]] || fail "$file: nobody maintains it"
-	((people)) || fail "$file: $subsystem has no address"
-	echo "$file: $subsystem, $people addresses"
+	ask "$WORK_TMP/diff"
+	if [[ -z $SUBSYSTEM ]]; then
+		for commit in $(git -C "$SRC" rev-list "$FIRST..$LAST" -- "$file"); do
+			git -C "$SRC" diff "$commit~" "$commit" >"$WORK_TMP/diff"
+			ask "$WORK_TMP/diff"
+			[[ -n $SUBSYSTEM ]] || break
+		done
+	fi
+	[[ -n $SUBSYSTEM ]] || fail "$file: nobody maintains it"
+	((PEOPLE)) || fail "$file: $SUBSYSTEM has no address"
+	echo "$file: $SUBSYSTEM, $PEOPLE addresses"
 done
