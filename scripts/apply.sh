@@ -31,10 +31,10 @@ need source
 
 lock_tree
 
-if [[ -n $CHECKS ]]; then
+if [[ $KERNEL != "$TREE" ]]; then
 	# The same source with another configuration.
-	bash "$LAB_TOP/scripts/apply.sh" "${KERNEL%-*}" ${force:+--force} ${keep:+--keep}
-	ln -sfn "${KERNEL%-*}" "$SRC"
+	bash "$LAB_TOP/scripts/apply.sh" "$TREE" ${force:+--force} ${keep:+--keep}
+	ln -sfn "$TREE" "$SRC"
 	exit 0
 fi
 

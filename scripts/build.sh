@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # lab build KERNEL [-j JOBS] - compile a kernel
 #
-# Build KERNEL (6.12-stock, 6.12-pfnmap, each also with -debug, -kcsan or -gcov)
-# into .lab/build/KERNEL, so that arch/x86/boot/bzImage there can be booted. The
+# Build KERNEL (6.12-stock, 6.12-pfnmap, 6.12-pfnmap-arm64, 6.12-pfnmap-arm64-64k, each
+# also with -debug, -kcsan or -gcov) into .lab/build/KERNEL, so that its image
+# (arch/x86/boot/bzImage, arch/arm64/boot/Image) there can be booted. The
 # configuration is allnoconfig plus scripts/kconfig/*.config and, of each part of
 # the queue that the kernel has, series/BASE/PART/config if there is one; an option
 # that did not survive is an error. The tree is built as it stands in
@@ -19,7 +20,9 @@ args_operand kernel KERNEL
 args_number KBUILD_JOBS -j
 parse_args "$@"
 parse_kernel "$kernel"
-need source kernel
+mapfile -t groups < <(architecture_groups kernel)
+need source "${groups[@]}"
+use_architecture
 
 # progress LOG: how far a build is, in one line that is rewritten on a terminal
 progress() {
@@ -45,7 +48,7 @@ compile() {
 	progress "$log" &
 	pid=$!
 	# In the background, so that a signal ends this script and cleanup both.
-	kmake_command bzImage
+	kmake_command "$ARCH_IMAGE"
 	"${KMAKE[@]}" >"$log" 2>&1 &
 	wait $! || status=$?
 	kill "$pid" 2>/dev/null || true

@@ -28,7 +28,7 @@ kernel=''
 args_operand kernel KERNEL
 parse_args "$@"
 parse_kernel "$kernel"
-[[ $FLAVOUR != stock && -z $CHECKS ]] || die "only a tree of patches can be written back"
+[[ $FLAVOUR != stock && $KERNEL == "$TREE" ]] || die "only a tree of patches can be written back"
 need source table
 [[ -d $SRC ]] || die "no tree yet; './lab apply $KERNEL' makes it"
 lock_tree

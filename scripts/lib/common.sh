@@ -56,6 +56,8 @@ show_help() {
 source "$LAB_TOP/scripts/lib/args.sh"
 # shellcheck source=scripts/lib/packages.sh
 source "$LAB_TOP/scripts/lib/packages.sh"
+# shellcheck source=scripts/lib/architectures.sh
+source "$LAB_TOP/scripts/lib/architectures.sh"
 # shellcheck source=scripts/lib/jobs.sh
 source "$LAB_TOP/scripts/lib/jobs.sh"
 
@@ -111,22 +113,32 @@ queue_parts() {
 # part_dir BASE PART: where its patches are
 part_dir() { echo "$LAB_TOP/series/$1${2:+/$2}"; }
 
-# parse_kernel NAME: BASE-stock, BASE-pfnmap or BASE-PART, the kernel with all parts
-# of the queue up to that one, each with or without -debug, -kcsan or -gcov. A
-# BASE has no dash in its name. Sets KERNEL, BASE, FLAVOUR (stock, pfnmap or PART),
-# PARTS (those that it has), CHECKS (debug, kcsan, gcov or empty), SRC, BUILD.
-parse_kernel() {
-	KERNEL=$1
-	CHECKS=
+# split_kernel NAME: sets CHECKS (debug, kcsan, gcov or empty) to what a kernel's name
+# ends in, and what split_architecture does of the rest
+split_kernel() {
 	local rest=$1
+	CHECKS=
 	if [[ $rest == *-debug || $rest == *-kcsan || $rest == *-gcov ]]; then
 		CHECKS=${rest##*-}
 		rest=${rest%-*}
 	fi
-	BASE=${rest%%-*}
-	FLAVOUR=${rest#*-}
+	split_architecture "$rest"
+}
+
+# parse_kernel NAME: BASE-stock, BASE-pfnmap or BASE-PART, the kernel with all parts
+# of the queue up to that one, each with or without -ARCHITECTURE or
+# -ARCHITECTURE-PAGES (scripts/architectures) and, behind that, with or without -debug,
+# -kcsan or -gcov. A BASE has no dash in its name. Sets KERNEL, BASE, FLAVOUR (stock,
+# pfnmap or PART), PARTS (those that it has), what split_kernel does, TREE (the kernel
+# that has its sources), SRC, BUILD and IMAGE.
+parse_kernel() {
+	KERNEL=$1
+	split_kernel "$1"
+	TREE=$NAME_REST
+	BASE=${TREE%%-*}
+	FLAVOUR=${TREE#*-}
 	PARTS=()
-	[[ $rest == *-?* && -f $LAB_TOP/series/$BASE/BASE ]] || no_kernel "$1"
+	[[ $TREE == *-?* && -f $LAB_TOP/series/$BASE/BASE ]] || no_kernel "$1"
 	case $FLAVOUR in
 	stock) ;;
 	pfnmap) queue_parts "$BASE" ;;
@@ -135,12 +147,13 @@ parse_kernel() {
 	# In the real folder: kbuild compiles anew what was compiled under another name.
 	SRC=$(readlink -m "$LAB_DIR/src")/$KERNEL
 	BUILD=$(readlink -m "$LAB_DIR/build")/$KERNEL
+	IMAGE=$BUILD/arch/$ARCHITECTURE/boot/$ARCH_IMAGE
 }
 
 no_kernel() { die "no kernel '$1'; there are $(known_kernels)"; }
 
 known_kernels() {
-	local base part names=() PARTS
+	local base part names=() PARTS endings
 	for base in "${BASES[@]}"; do
 		names+=("$base-stock" "$base-pfnmap")
 		queue_parts "$base"
@@ -148,7 +161,8 @@ known_kernels() {
 			[[ -z $part ]] || names+=("$base-$part")
 		done
 	done
-	echo "${names[*]} (each also with -debug, -kcsan or -gcov)"
+	endings=$(architecture_names | xargs)
+	echo "${names[*]} (each also with ${endings// /, }, and with -debug, -kcsan or -gcov behind that)"
 }
 
 # base_field BASE KEY: the rest of the line "KEY: ..." of series/BASE/BASE

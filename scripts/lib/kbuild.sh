@@ -27,10 +27,19 @@ kmake() {
 	"${KMAKE[@]}"
 }
 
-# kernel_fragments CHECKS: sets FRAGMENTS to what configures a kernel of BASE that has
-# PARTS: series/BASE/PART/config has what a part adds
+# use_architecture: build for ARCHITECTURE
+use_architecture() {
+	KBUILD_ARCH=()
+	[[ -z $ARCH_MAKE ]] || KBUILD_ARCH+=("ARCH=$ARCH_MAKE")
+	[[ -z $ARCH_COMPILER ]] || KBUILD_ARCH+=("CROSS_COMPILE=$ARCH_COMPILER")
+}
+
+# kernel_fragments CHECKS: sets FRAGMENTS to what configures a kernel of BASE for
+# ARCHITECTURE with PAGES that has PARTS: series/BASE/PART/config has what a part adds
 kernel_fragments() {
-	FRAGMENTS=("$LAB_TOP"/scripts/kconfig/{guest,vfio}.config)
+	FRAGMENTS=("$LAB_TOP"/scripts/kconfig/{guest,vfio,"$ARCHITECTURE"}.config)
+	[[ -z $PAGES ]] ||
+		FRAGMENTS+=("$LAB_TOP/scripts/kconfig/$ARCHITECTURE-$PAGES.config")
 	[[ -z $1 ]] || FRAGMENTS+=("$LAB_TOP/scripts/kconfig/$1.config")
 	part_fragments "${PARTS[@]}"
 }
