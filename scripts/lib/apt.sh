@@ -1,23 +1,36 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# Packages of another Debian release than the machine's, through an apt root
-# of their own under .lab/apt/: the system's apt is neither changed nor asked
-# for more than the address of the mirror it uses.
+# Packages of another Debian release than the machine's, or for another architecture,
+# through an apt root of their own under .lab/apt/: the system's apt is neither
+# changed nor asked for more than the address of the mirror it uses.
 
 APT_KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
+
+# The architecture of the packages, as Debian names it; empty is the machine's
+APT_ARCHITECTURE=''
+
+# apt_root SUITE: what belongs to it
+apt_root() { echo "$LAB_DIR/apt/$1${APT_ARCHITECTURE:+-$APT_ARCHITECTURE}"; }
+
+# is_own_apt SUITE: the machine's apt has its packages
+is_own_apt() { [[ -z $APT_ARCHITECTURE && $1 == "$(machine_release)" ]]; }
 
 # apt_of SUITE COMMAND [ARGUMENT...]: apt-get or apt-cache as it would be on a
 # machine with SUITE as its only source, or as it is on this one if that is its own
 # release. apt_update_suite SUITE comes first.
 apt_of() {
-	local suite=$1 root=$LAB_DIR/apt/$1
+	local suite=$1 root architecture=()
+	root=$(apt_root "$1")
 	shift
-	if [[ $suite == "$(machine_release)" ]]; then
+	if is_own_apt "$suite"; then
 		"$1" -o APT::Sandbox::User=root "${@:2}"
 		return
 	fi
-	"$1" -o "Dir::Etc::SourceList=$root/sources.list" \
+	[[ -z $APT_ARCHITECTURE ]] ||
+		architecture=(-o "APT::Architecture=$APT_ARCHITECTURE"
+			-o "APT::Architectures=$APT_ARCHITECTURE")
+	"$1" "${architecture[@]}" -o "Dir::Etc::SourceList=$root/sources.list" \
 		-o Dir::Etc::SourceParts=/dev/null \
 		-o "Dir::State::Lists=$root/lists" \
 		-o "Dir::Cache=$root/cache" \
@@ -73,8 +86,9 @@ apt_sources() {
 # day; fails when the machine's mirror cannot be told or has no such suite. For
 # the machine's own release it sees that there are lists.
 apt_update_suite() {
-	local suite=$1 root=$LAB_DIR/apt/$1
-	if [[ $suite == "$(machine_release)" ]]; then
+	local suite=$1 root
+	root=$(apt_root "$1")
+	if is_own_apt "$suite"; then
 		[[ -n $(find /var/lib/apt/lists/partial -maxdepth 0 -mtime -1 2>/dev/null) ]] ||
 			((EUID)) || update_lists
 		return 0
@@ -85,14 +99,15 @@ apt_update_suite() {
 	[[ -n $(apt_mirror) && -f $APT_KEYRING ]] || return 1
 	mkdir -p "$root/lists/partial" "$root/cache/archives/partial"
 	apt_sources "$suite" >"$root/sources.list"
-	apt_locked "apt-$suite" apt_of "$suite" apt-get update || return 1
+	apt_locked "apt-$(basename "$root")" apt_of "$suite" apt-get update || return 1
 	touch "$root/updated"
 }
 
 # apt_closure SUITE PACKAGE: PACKAGE and all it depends on, one a line. An
 # empty status file stands for a machine with nothing installed.
 apt_closure() {
-	local status=$LAB_DIR/apt/$1/status
+	local status
+	status=$(apt_root "$1")/status
 	: >"$status"
 	apt_of "$1" apt-get -o "Dir::State::Status=$status" install -s \
 		--no-install-recommends "$2" | awk '$1 == "Inst" { print $2 }'
@@ -103,7 +118,8 @@ apt_closure() {
 # fetched
 APT_FILES='*'
 apt_unpack() {
-	local suite=$1 root=$2 debs=$LAB_DIR/apt/$1/debs deb patterns=()
+	local suite=$1 root=$2 debs deb patterns=()
+	debs=$(apt_root "$1")/debs
 	[[ $APT_FILES == '*' ]] || read -ra patterns <<<"$APT_FILES"
 	shift 2
 	rm -rf "$debs" "$root"
