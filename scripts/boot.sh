@@ -12,7 +12,8 @@
 #
 #   -m, --machine MACHINE
 #                    a line of scripts/machines, which has the IOMMU and all the
-#                    devices that the tests can use; default intel
+#                    devices that the tests can use; default: the first one there
+#                    of the kernel's architecture
 #   --bar SIZE       in place of the machine's devices, one with a BAR of SIZE;
 #                    again for each further one (TCG has 40 address bits: 512G in
 #                    all)
@@ -28,7 +29,7 @@
 #   --mem SIZE       guest memory, default 4G
 #   --timeout SEC    default 1800
 #   --append TEXT    more kernel parameters; again for more
-#   --image FILE     boot this bzImage instead of the one built for KERNEL
+#   --image FILE     boot this image instead of the one built for KERNEL
 #   --add FILE[:TO]  put a file of the host into the guest, at / or at TO
 #   --kvm            use /dev/kvm instead of emulation, at your own risk
 #   -v, --verbose    print the QEMU command, ready to copy
@@ -44,6 +45,8 @@ source "$LAB_TOP/scripts/lib/modules.sh"
 source "$LAB_TOP/scripts/lib/guest.sh"
 # shellcheck source=scripts/lib/machines.sh
 source "$LAB_TOP/scripts/lib/machines.sh"
+# shellcheck source=scripts/lib/qemu.sh
+source "$LAB_TOP/scripts/lib/qemu.sh"
 
 # add_devices LIST: those of a line of scripts/machines
 add_devices() {
@@ -62,11 +65,11 @@ add_devices() {
 # qemu_is_at_least VERSION
 qemu_is_at_least() {
 	local version
-	version=$(qemu-system-x86_64 --version | sed -n 's/^QEMU emulator version \([0-9.]*\).*/\1/p')
+	version=$("${QEMU[@]}" --version | sed -n 's/^QEMU emulator version \([0-9.]*\).*/\1/p')
 	dpkg --compare-versions "$version" ge "$1"
 }
 
-kernel='' machine=intel bars=() edu='' shm='' icount='' smp='' mttcg='' mem=4G timeout=1800
+kernel='' machine='' bars=() edu='' shm='' icount='' smp='' mttcg='' mem=4G timeout=1800
 appends=() image='' adds=() kvm='' verbose='' dry_run='' cmd=()
 args_operand kernel KERNEL
 args_value machine -m --machine
@@ -87,10 +90,16 @@ args_flag dry_run --dry-run
 args_command cmd
 parse_args "$@"
 [[ -z $dry_run ]] || verbose=yes
-find_machine "$machine"
 find_distribution "$kernel" || parse_kernel "$kernel"
+[[ -n $machine ]] || machine=$(machines_of '*' "$ARCHITECTURE" | head -n 1)
+find_machine "$machine"
+[[ $MACHINE_ARCHITECTURE == "$ARCHITECTURE" ]] ||
+	usage_error "$KERNEL is for $ARCHITECTURE, and $machine is not"
 [[ -n ${bars[*]}$edu$shm ]] || add_devices "$MACHINE_DEVICES"
-need source kernel harness vm
+mapfile -t groups < <(architecture_groups kernel harness vm)
+need source "${groups[@]}"
+QEMU=("$ARCH_QEMU")
+[[ $MACHINE_QEMU == - ]] || release_qemu "$ARCH_QEMU" "$(release_for "$MACHINE_QEMU")"
 [[ -z $image || -f $image ]] || die "--image: no file $image"
 tmpdir
 
@@ -98,7 +107,7 @@ tmpdir
 if [[ -n ${DISTRIBUTION:-} ]]; then
 	need modules
 	fetch_kernel "$VERSION" "$SUITE" image
-	bzimage=${image:-$KERNEL_FILES/boot/vmlinuz-$VERSION}
+	boot_image=${image:-$KERNEL_FILES/boot/vmlinuz-$VERSION}
 	ours=$LAB_DIR/modules/$BASE/$VERSION
 	[[ $FLAVOUR == stock || -d $ours ]] ||
 		bash "$LAB_TOP/scripts/modules.sh" "$BASE" --kernel "$VERSION" >/dev/null
@@ -111,8 +120,8 @@ if [[ -n ${DISTRIBUTION:-} ]]; then
 	# Debian leaves it to the parameter.
 	appends+=("intel_iommu=on")
 else
-	bzimage=${image:-$BUILD/arch/x86/boot/bzImage}
-	[[ -f $bzimage ]] || bash "$LAB_TOP/scripts/build.sh" "$KERNEL"
+	boot_image=${image:-$IMAGE}
+	[[ -f $boot_image ]] || bash "$LAB_TOP/scripts/build.sh" "$KERNEL"
 	if [[ -z $image ]]; then
 		for module in "$BUILD"/test_modules/*.ko; do
 			[[ ! -f $module ]] || adds+=("$module:/lab/")
@@ -136,11 +145,12 @@ make_overlay() {
 		cp -rL "$from" "$root/$to"
 	done
 	pack "$root" "$WORK_TMP/overlay.cpio"
-	cat "$LAB_DIR/initramfs/$BASE.cpio" "$WORK_TMP/overlay.cpio" >"$WORK_TMP/initramfs"
+	cat "$(initramfs "$BASE")" "$WORK_TMP/overlay.cpio" >"$WORK_TMP/initramfs"
 }
 
-qemu=(qemu-system-x86_64 -nodefaults -no-user-config -display none -no-reboot
-	-M "q35,kernel-irqchip=split" -m "$mem" -device "$MACHINE_IOMMU")
+qemu=("${QEMU[@]}" -nodefaults -no-user-config -display none -no-reboot
+	-M "$MACHINE_BOARD" -m "$mem")
+[[ $MACHINE_IOMMU == - ]] || qemu+=(-device "$MACHINE_IOMMU")
 if [[ -n $kvm ]]; then
 	qemu+=(-accel kvm -cpu host)
 elif [[ -n $mttcg || -n $icount ]] || qemu_is_at_least 8.1; then
@@ -183,8 +193,8 @@ if [[ -n $shm ]]; then
 fi
 # A guest that has oopsed is lost. A busy host may be late with the first timer
 # ticks, which is no reason to panic.
-qemu+=(-kernel "$bzimage" -initrd "$WORK_TMP/initramfs"
-	-append "console=ttyS0 panic=-1 oops=panic no_timer_check quiet $MACHINE_APPEND ${appends[*]}")
+qemu+=(-kernel "$boot_image" -initrd "$WORK_TMP/initramfs"
+	-append "console=$ARCH_CONSOLE panic=-1 oops=panic no_timer_check quiet $MACHINE_APPEND ${appends[*]}")
 
 console=$LAB_LOG/console-$KERNEL-$$.log
 if ((${#cmd[@]})); then

@@ -25,8 +25,9 @@ parse_args "$@"
 ((${#kernels[@]})) || kernels=("${BASES[@]/%/-pfnmap}")
 for kernel in "${kernels[@]}"; do
 	parse_kernel "$kernel"
+	[[ -z $ARCH_SUFFIX ]] || usage_error "$kernel: they are built for this machine's architecture only"
 done
-mapfile -t machines < <(machines_of "$machine")
+mapfile -t machines < <(machines_of "$machine" "$DEFAULT_ARCHITECTURE")
 ((${#machines[@]})) || find_machine "$machine"
 need source kernel harness vm selftests
 

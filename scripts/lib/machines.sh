@@ -3,27 +3,26 @@
 #
 # Reading scripts/machines and scripts/suites.
 
-# rows FILE: the lines of scripts/FILE that are no comment
-rows() { grep -Ev '^(#|$)' "$LAB_TOP/scripts/$1"; }
-
 # find_machine NAME: its line of scripts/machines in
-# MACHINE_{CPU,IOMMU,DEVICES,MOST,APPEND}
+# MACHINE_{ARCHITECTURE,QEMU,BOARD,CPU,IOMMU,DEVICES,MOST,APPEND}
 # shellcheck disable=SC2034 # for the caller
 find_machine() {
 	local name names=()
-	while read -r name MACHINE_CPU MACHINE_IOMMU MACHINE_DEVICES MACHINE_MOST MACHINE_APPEND; do
+	while read -r name MACHINE_ARCHITECTURE MACHINE_QEMU MACHINE_BOARD MACHINE_CPU \
+		MACHINE_IOMMU MACHINE_DEVICES MACHINE_MOST MACHINE_APPEND; do
 		[[ $name != "$1" ]] || return 0
 		names+=("$name")
 	done < <(rows machines)
 	usage_error "no machine '$1'; there are ${names[*]}"
 }
 
-# machines_of PATTERNS: the names that the last fitting one of PATTERNS, separated by
-# commas, takes in; one with a ! leaves out
+# machines_of PATTERNS ARCHITECTURE: the names of its machines that the last fitting one
+# of PATTERNS, separated by commas, takes in; one with a ! leaves out
 machines_of() {
-	local name pattern patterns taken
+	local name architecture pattern patterns taken
 	IFS=, read -ra patterns <<<"$1"
-	while read -r name _; do
+	while read -r name architecture _; do
+		[[ $architecture == "$2" ]] || continue
 		taken=''
 		for pattern in "${patterns[@]}"; do
 			# shellcheck disable=SC2053 # patterns they are
@@ -37,11 +36,11 @@ machines_of() {
 	done < <(rows machines)
 }
 
-# parts SET [BASE...]: what scripts/suites has for SET, spread over the machines and
-# over BASES or those given: "NAME KERNEL MACHINE OPTIONS -- COMMAND", one a line.
+# parts SET [BASE...]: what scripts/suites has for SET, spread over the machines of the
+# kernel's architecture and over BASES or those given: "NAME KERNEL MACHINE OPTIONS -- COMMAND", one a line.
 # MACHINE_BAR stands for another size than the largest BAR of each machine.
 parts() {
-	local set=$1 row_set suite bases flavour machines options base machine bases_of
+	local set=$1 row_set suite bases flavour machines options base machine bases_of kernel
 	shift
 	# shellcheck disable=SC2153 # common.sh has it
 	(($#)) || set -- "${BASES[@]}"
@@ -50,9 +49,12 @@ parts() {
 		bases_of=("$@")
 		[[ $bases != first ]] || bases_of=("$1")
 		for base in "${bases_of[@]}"; do
-			for machine in $(machines_of "$machines"); do
+			kernel=$base-$flavour
+			split_kernel "$kernel"
+			# shellcheck disable=SC2153 # split_kernel has set it
+			for machine in $(machines_of "$machines" "$ARCHITECTURE"); do
 				find_machine "$machine"
-				echo "$suite-$base${flavour#pfnmap}-$machine $base-$flavour $machine ${options//@most/${MACHINE_BAR:-$MACHINE_MOST}}"
+				echo "$suite-$base${flavour#pfnmap}-$machine $kernel $machine ${options//@most/${MACHINE_BAR:-$MACHINE_MOST}}"
 			done
 		done
 	done < <(rows suites)

@@ -182,6 +182,7 @@ find_distribution() {
 	[[ -f $LAB_TOP/series/${BASH_REMATCH[2]}/BASE ]] || return 1
 	KERNEL=$1 BASE=${BASH_REMATCH[2]} FLAVOUR=${BASH_REMATCH[3]#-} CHECKS='' PARTS=()
 	FLAVOUR=${FLAVOUR:-stock}
+	find_architecture "$DEFAULT_ARCHITECTURE"
 	distribution_kernel "$BASE" "${BASH_REMATCH[1]}"
 }
 

@@ -94,6 +94,14 @@ setup() {
 	[[ $output == *"ppc"*"intel intel-4k amd virtio"* ]]
 }
 
+@test "boot: a kernel for one architecture and a machine of another are told" {
+	run ./lab boot "$K-arm64" -m intel -- true
+	[ "$status" -eq 2 ]
+	[[ $output == *"$K-arm64 is for arm64, and intel is not"* ]]
+	run ./lab boot "$K" -m smmuv3 -- true
+	[ "$status" -eq 2 ]
+}
+
 @test "boot: --shm leaves in its file what a device wrote" {
 	run --separate-stderr ./lab boot "$K" --bar 2M --edu \
 		--shm "16M:$BATS_TEST_TMPDIR/shm" -- pfnmap_test --gtest_filter='*backing_file'
