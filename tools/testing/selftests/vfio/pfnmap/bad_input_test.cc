@@ -16,8 +16,8 @@
 namespace pfnmap {
 namespace {
 
-constexpr std::uint64_t PAGE = SZ_4K;
-constexpr std::uint64_t LAST_PAGE = std::numeric_limits<std::uint64_t>::max() -
+const std::uint64_t PAGE = SZ_PAGE;
+const std::uint64_t LAST_PAGE = std::numeric_limits<std::uint64_t>::max() -
 				    PAGE + 1;
 
 /*
@@ -26,7 +26,7 @@ constexpr std::uint64_t LAST_PAGE = std::numeric_limits<std::uint64_t>::max() -
  */
 class BadInput : public DmaTest {
 protected:
-	static constexpr std::size_t SIZE = 4 * PAGE;
+	static inline const std::size_t SIZE = 4 * PAGE;
 
 	void SetUp() override
 	{
@@ -324,7 +324,7 @@ TEST_F(BadInput, unmap_nothing)
 class Edges : public BadInput {
 protected:
 	static constexpr std::uint64_t TOP_BIT = std::uint64_t{1} << 63;
-	static constexpr std::uint64_t LAST_BYTE = LAST_PAGE + PAGE - 1;
+	static inline const std::uint64_t LAST_BYTE = LAST_PAGE + PAGE - 1;
 
 	struct MapCase {
 		const char *name;
@@ -565,7 +565,7 @@ TEST_F(Edges, map_argsz)
 	expect_map({"exact", with_argsz(argsz), 0});
 	/* A later kernel's may be longer. */
 	expect_map({"one more", with_argsz(argsz + 1), 0});
-	expect_map({"page", with_argsz(PAGE), 0});
+	expect_map({"page", with_argsz(static_cast<std::uint32_t>(PAGE)), 0});
 	expect_map({"2^31", with_argsz(1U << 31), 0});
 	expect_map({"2^32-1", with_argsz(~0U), 0});
 }

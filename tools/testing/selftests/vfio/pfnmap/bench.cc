@@ -100,7 +100,7 @@ Memory memory_of(Layout layout, Iova iova)
 	return memory;
 }
 
-/* BARs, each at an IOVA that is @shift off being congruent mod 1 GiB. */
+/* BARs, each at an IOVA that is @shift off being congruent mod SZ_LARGEST. */
 class BarMaker {
 public:
 	BarMaker(const Environment &env, std::size_t limit)
@@ -120,7 +120,7 @@ public:
 
 private:
 	std::size_t limit_;
-	Iova next_; /* free from here on, a multiple of 1 GiB */
+	Iova next_; /* free from here on, a multiple of SZ_LARGEST */
 	Memory memory_;
 };
 
@@ -134,10 +134,10 @@ std::optional<Error> BarMaker::add(const TestDevice &device,
 	if (!layout)
 		return layout.error();
 
-	Iova iova = next_ + layout->phys_of_start().offset_in(SZ_1G) +
+	Iova iova = next_ + layout->phys_of_start().offset_in(SZ_LARGEST) +
 		    iova_shift;
 
-	next_ = {align_up((iova + size).value, SZ_1G)};
+	next_ = {align_up((iova + size).value, SZ_LARGEST)};
 	memory_.ranges.push_back({std::move(*layout), iova});
 	return {};
 }
@@ -165,7 +165,7 @@ Result<Memory> make_bars(const Environment &env, std::size_t limit)
 
 /*
  * A layout like that which a plain mmap(2) makes: at another address, but
- * nothing else than the address mod 1 GiB matters.
+ * nothing else than the address mod SZ_LARGEST matters.
  */
 Result<Memory> make_mmapped_bar(const Environment &env, std::size_t limit)
 {
@@ -182,7 +182,7 @@ Result<Memory> make_mmapped_bar(const Environment &env, std::size_t limit)
 	std::uint64_t shift = reinterpret_cast<std::uint64_t>(p) -
 			      device.bar.phys.value;
 
-	if (auto error = maker.add(device, shift & (SZ_1G - 1)))
+	if (auto error = maker.add(device, shift & (SZ_LARGEST - 1)))
 		return *error;
 	return maker.take();
 }
@@ -199,7 +199,7 @@ Result<Memory> make_exported(const Environment &env, const Exporter &exporter,
 	if (!layout)
 		return layout.error();
 
-	Iova iova = env.iova_window().first + phys.offset_in(SZ_1G);
+	Iova iova = env.iova_window().first + phys.offset_in(SZ_LARGEST);
 
 	return memory_of(std::move(*layout), iova);
 }
@@ -230,10 +230,10 @@ Result<Memory> make_exported_pages(const Environment &env, std::size_t limit)
 
 	if (!phys)
 		return phys.error();
-	return make_exported(env, *exporter, *phys, size, SZ_2M);
+	return make_exported(env, *exporter, *phys, size, SZ_PMD);
 }
 
-/* RAM in THPs or, with MADV_NOHUGEPAGE, in 4 KiB pages. */
+/* RAM in THPs or, with MADV_NOHUGEPAGE, in pages. */
 Result<Memory> make_ram(const Environment &env, std::size_t size, int advice)
 {
 	auto layout = Layout::create({ram_piece(size, 0, advice)});
@@ -258,7 +258,7 @@ Result<Memory> make_hugetlb(const Environment &env, std::size_t size)
 		return free.error();
 
 	/* Those that are there already may have other users. */
-	std::size_t wanted = std::stoul(*free) + size / SZ_2M;
+	std::size_t wanted = std::stoul(*free) + size / SZ_PMD;
 	auto setting = ScopedSetting::set(NR_HUGEPAGES, std::to_string(wanted));
 
 	if (!setting)
@@ -340,7 +340,7 @@ void Rows::add_again(const std::string &name, const Shared &subject)
 void Rows::add_touch(const std::string &name, const Shared &subject)
 {
 	const std::pair<const char *, std::size_t> much[] = {
-		{"page", SZ_4K}, {"4GiB", 4 * SZ_1G}};
+		{"page", SZ_PAGE}, {"4GiB", 4 * SZ_1G}};
 
 	for (const auto &[how_much, bytes] : much)
 		add("touch/" + name + "/" + how_much,
@@ -377,7 +377,7 @@ void Rows::add_congruences()
 	add_iova("bar/iova:4KiB", options_.iova_4k, Congruence::mod_4k);
 }
 
-/* The VA is congruent mod 1 GiB, and the first fault is of no interest. */
+/* The VA is congruent mod SZ_LARGEST, and the first fault is of no interest. */
 void Rows::add_iova(const std::string &name, std::size_t limit, Congruence iova)
 {
 	const Environment &env = bench_.env;
@@ -489,10 +489,10 @@ void Rows::add_exporter()
 	const Environment &env = bench_.env;
 
 	add_exported("pmd", [&env, size = options_.mod_2m] {
-		return make_exported_bar(env, size, SZ_2M);
+		return make_exported_bar(env, size, SZ_PMD);
 	});
 	add_exported("pte", [&env, size = options_.mod_4k] {
-		return make_exported_bar(env, size, SZ_4K);
+		return make_exported_bar(env, size, SZ_PAGE);
 	});
 	add_exported("pages", [&env, size = options_.mod_2m] {
 		return make_exported_pages(env, size);
@@ -545,7 +545,7 @@ void Rows::add_all()
 	add_ram("hugetlb", [&env, ram] { return make_hugetlb(env, ram); });
 }
 
-/* "64G" and the like, a multiple of 2 MiB; nothing if it is not. */
+/* "64G" and the like, a multiple of SZ_PMD; nothing if it is not. */
 std::optional<std::size_t> parse_size(std::string_view text)
 {
 	constexpr std::string_view units = "KMGT";
@@ -562,7 +562,7 @@ std::optional<std::size_t> parse_size(std::string_view text)
 			return {};
 		number <<= 10 * (power + 1);
 	}
-	if (!number || number % SZ_2M)
+	if (!number || number % SZ_PMD)
 		return {};
 	return number;
 }

@@ -121,7 +121,7 @@ protected:
 	/* Faults if huge entries are used, PMDs at least. */
 	long most_faults() const
 	{
-		return static_cast<long>(total_size() / SZ_2M) +
+		return static_cast<long>(total_size() / SZ_PMD) +
 		       FAULTS_BY_THE_WAY;
 	}
 

@@ -199,19 +199,19 @@ void V1::expect_unmap_sizes(const Layout &layout, std::size_t ram)
 	EXPECT_TRUE(holds(2 * ram));
 
 	/* Not its start: nothing goes, and that is no error. */
-	expect_unmaps(0, *first + SZ_4K, SZ_4K);
-	expect_unmaps(0, *first + SZ_4K, size - SZ_4K);
+	expect_unmaps(0, *first + SZ_PAGE, SZ_PAGE);
+	expect_unmaps(0, *first + SZ_PAGE, size - SZ_PAGE);
 	EXPECT_TRUE(spare_has_runs(*both));
 
 	/* Its start: all of it goes. */
-	expect_look_ups(ram, [&] { expect_unmaps(size, *first, SZ_4K); });
+	expect_look_ups(ram, [&] { expect_unmaps(size, *first, SZ_PAGE); });
 	EXPECT_TRUE(spare_has_runs(*rest));
 	EXPECT_TRUE(holds(ram));
 	expect_unmaps(0, *first, size);
 
 	/* From before its start to somewhere inside. */
 	expect_look_ups(ram, [&] {
-		expect_unmaps(size, {second->value - SZ_4K}, 2 * SZ_4K);
+		expect_unmaps(size, {second->value - SZ_PAGE}, 2 * SZ_PAGE);
 	});
 	EXPECT_TRUE(spare_has_nothing());
 	EXPECT_TRUE(holds(0));
@@ -252,7 +252,7 @@ TEST_F(V1, failed_map)
 {
 	auto layout = Layout::create(
 		{ram_piece(RAM), bar_part(BAR / 2, BAR / 2),
-		 bar_part(0, BAR / 2), hole_piece(SZ_4K)});
+		 bar_part(0, BAR / 2), hole_piece(SZ_PAGE)});
 
 	ASSERT_OK(layout);
 	expect_look_ups(RAM, [&] {

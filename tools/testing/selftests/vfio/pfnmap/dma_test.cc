@@ -40,7 +40,7 @@ public:
 
 	static Result<Edu> open(const TestDevice &device)
 	{
-		auto va = VaRange::reserve(device.bar.size, SZ_4K, 0);
+		auto va = VaRange::reserve(device.bar.size, SZ_PAGE, 0);
 
 		if (!va)
 			return va.error();
@@ -114,11 +114,12 @@ void store(Vaddr to, const std::vector<std::uint8_t> &bytes)
 /* Bytes of a short transfer, and of what is looked at beside a transfer. */
 constexpr std::size_t GUARD = 64;
 
+/* Its hexadecimal digits: some drivers print zeros in front. */
 std::string hex(Iova iova)
 {
 	std::ostringstream text;
 
-	text << std::hex << std::showbase << iova.value;
+	text << std::hex << iova.value;
 	return text.str();
 }
 
@@ -248,7 +249,7 @@ void Dma::SetUp()
 	ASSERT_TRUE(pair_);
 	next_iova_ = pair_->env->iova_window().first;
 
-	auto ram = Layout::create({ram_piece(SZ_4K)});
+	auto ram = Layout::create({ram_piece(SZ_PAGE)});
 
 	ASSERT_OK(ram);
 	ram_iova_ = map(*ram);
@@ -267,9 +268,9 @@ void Dma::TearDown()
 
 Iova Dma::map(const Layout &layout, std::uint32_t flags)
 {
-	Iova iova = next_iova_ + layout.phys_of_start().offset_in(SZ_1G);
+	Iova iova = next_iova_ + layout.phys_of_start().offset_in(SZ_LARGEST);
 
-	next_iova_ = {align_up((iova + layout.size()).value, SZ_1G)};
+	next_iova_ = {align_up((iova + layout.size()).value, SZ_LARGEST)};
 	EXPECT_ERRNO(0, pair_->env->container().map_dma(iova, layout.start(),
 							layout.size(), flags));
 	return iova;
@@ -353,7 +354,7 @@ void Dma::expect_no_read(const Layout &layout, Iova iova, std::size_t at)
 void Dma::expect_gone_after_unmap(const Layout &layout, Iova iova)
 {
 	unmap(iova, layout);
-	for (std::size_t at : {std::size_t{0}, layout.size() - SZ_4K}) {
+	for (std::size_t at : {std::size_t{0}, layout.size() - SZ_PAGE}) {
 		SCOPED_TRACE(testing::Message() << "offset " << at);
 		expect_no_write(layout, iova, at);
 		expect_no_read(layout, iova, at);
@@ -371,7 +372,7 @@ TEST_F(Dma, whole_bar)
 
 	expect_transfers(*layout, iova, 0, GUARD);
 	expect_transfers(*layout, iova, size - GUARD, GUARD);
-	for (std::size_t boundary : {SZ_4K, SZ_2M, SZ_1G})
+	for (std::size_t boundary : {SZ_PAGE, SZ_PMD, SZ_PUD})
 		if (boundary < size)
 			expect_transfers(*layout, iova, boundary - GUARD / 2,
 					 GUARD);
@@ -397,14 +398,14 @@ TEST_F(Dma, random_offsets)
 
 TEST_F(Dma, two_runs)
 {
-	constexpr std::size_t half = SZ_2M + SZ_4K;
+	const std::size_t half = SZ_2M + SZ_PAGE;
 
 	NEED_SHM(3 * half);
 
 	/* In the other order, so what follows a part is not what follows it. */
 	auto layout =
 		Layout::create({shm_part(half, half), shm_part(0, half)});
-	auto next = Layout::create({shm_part(2 * half, SZ_4K)});
+	auto next = Layout::create({shm_part(2 * half, SZ_PAGE)});
 
 	ASSERT_OK(layout);
 	ASSERT_OK(next);
@@ -422,21 +423,21 @@ TEST_F(Dma, ram_and_bar)
 {
 	NEED_SHM(SZ_2M);
 
-	auto layout = Layout::create({ram_piece(3 * SZ_4K), shm_part(0, SZ_2M),
-				      ram_piece(SZ_4K)});
+	auto layout = Layout::create({ram_piece(3 * SZ_PAGE), shm_part(0, SZ_2M),
+				      ram_piece(SZ_PAGE)});
 
 	ASSERT_OK(layout);
 
 	Iova iova = map(*layout);
 
-	expect_transfers(*layout, iova, 3 * SZ_4K - GUARD / 2, GUARD);
-	expect_transfers(*layout, iova, 3 * SZ_4K + SZ_2M - GUARD / 2, GUARD);
+	expect_transfers(*layout, iova, 3 * SZ_PAGE - GUARD / 2, GUARD);
+	expect_transfers(*layout, iova, 3 * SZ_PAGE + SZ_2M - GUARD / 2, GUARD);
 	expect_gone_after_unmap(*layout, iova);
 }
 
 TEST_F(Dma, read_only)
 {
-	auto layout = Layout::create({shm_part(0, SZ_4K)});
+	auto layout = Layout::create({shm_part(0, SZ_PAGE)});
 
 	ASSERT_OK(layout);
 
@@ -471,13 +472,13 @@ TEST_F(DmaFault, unmapped)
 	expect_transfers(*layout, iova, 0, GUARD);
 	unmap(iova, *layout);
 	expect_fault_report(iova, [&] { return edu().write_memory(iova, GUARD); });
-	iova = iova + SZ_4K;
+	iova = iova + SZ_PAGE;
 	expect_fault_report(iova, [&] { return edu().read_memory(iova, GUARD); });
 }
 
 TEST_F(DmaFault, read_only)
 {
-	auto layout = Layout::create({shm_part(0, SZ_4K)});
+	auto layout = Layout::create({shm_part(0, SZ_PAGE)});
 
 	ASSERT_OK(layout);
 
@@ -553,7 +554,7 @@ void DmaRevoked::SetUp()
 							PCI_COMMAND_MASTER)));
 
 	auto edu = Edu::open(env_->devices()[0]);
-	auto ram = Layout::create({ram_piece(SZ_4K)});
+	auto ram = Layout::create({ram_piece(SZ_PAGE)});
 	auto lent = LentDevice::open(shm_bdf);
 
 	ASSERT_OK(edu);
@@ -562,7 +563,7 @@ void DmaRevoked::SetUp()
 	edu_.emplace(std::move(*edu));
 	ram_.emplace(std::move(*ram));
 	lent_.emplace(std::move(*lent));
-	ASSERT_ERRNO(0, container().map_dma(ram_iova(), ram_->start(), SZ_4K,
+	ASSERT_ERRNO(0, container().map_dma(ram_iova(), ram_->start(), SZ_PAGE,
 					    DMA_RW));
 	open_shm();
 }
@@ -604,8 +605,8 @@ TEST_F(DmaRevoked, reaches_nothing)
 					    DMA_RW));
 	write_by_dma(first, iova());
 	EXPECT_TRUE(load(shm_layout_->start(), GUARD) == first);
-	store(shm_layout_->start() + SZ_4K, second);
-	EXPECT_TRUE(read_by_dma(iova() + SZ_4K) == second);
+	store(shm_layout_->start() + SZ_PAGE, second);
+	EXPECT_TRUE(read_by_dma(iova() + SZ_PAGE) == second);
 	close_shm();
 
 	/* Neither while nobody has it nor when somebody else may. */
@@ -641,8 +642,8 @@ TEST_F(DmaRevoked, faults)
 	expect_fault_report(iova(), [&] {
 		return edu_->write_memory(iova(), GUARD);
 	});
-	expect_fault_report(iova() + SZ_4K, [&] {
-		return edu_->read_memory(iova() + SZ_4K, GUARD);
+	expect_fault_report(iova() + SZ_PAGE, [&] {
+		return edu_->read_memory(iova() + SZ_PAGE, GUARD);
 	});
 }
 

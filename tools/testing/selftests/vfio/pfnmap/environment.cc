@@ -131,9 +131,6 @@ std::optional<Error> Environment::add_device(const std::string &bdf)
 Result<std::unique_ptr<Environment>>
 Environment::open(std::span<const std::string> bdfs)
 {
-	if (sysconf(_SC_PAGESIZE) != SZ_4K)
-		return Error{EOPNOTSUPP, "a page size other than 4 KiB"};
-
 	auto container = Container::open();
 
 	if (!container)
@@ -164,7 +161,7 @@ Environment::open(std::span<const std::string> bdfs)
 
 	if (!iommu)
 		return iommu.error();
-	if (!(iommu->pgsizes & SZ_4K) || iommu->iova_ranges.empty())
+	if (!(iommu->pgsizes & SZ_PAGE) || iommu->iova_ranges.empty())
 		return Error{EPROTO, "VFIO_IOMMU_GET_INFO"};
 	env->iommu_ = *iommu;
 	env->has_iommu_table_ =
@@ -192,7 +189,7 @@ IommuInfo::IovaRange Environment::iova_window() const
 	auto widest = std::ranges::max(
 		iommu_.iova_ranges, {},
 		[](const auto &range) { return range.last - range.first; });
-	std::uint64_t first = align_up(widest.first.value, SZ_1G);
+	std::uint64_t first = align_up(widest.first.value, SZ_LARGEST);
 
 	/* Leave at least as much above as the tests of 2^40 bytes need. */
 	if (first <= far && widest.last.value / 4 >= far)

@@ -67,7 +67,7 @@ public:
 	const std::optional<IommuTrace> &trace() const { return trace_; }
 
 	/*
-	 * IOVAs the tests may use, 1 GiB aligned at the start. Far from any
+	 * IOVAs the tests may use, at the start aligned for the largest leaves. Far from any
 	 * physical address if the IOMMU is wide enough, lest an identity
 	 * mapping looks right.
 	 */

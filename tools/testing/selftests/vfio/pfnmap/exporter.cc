@@ -30,7 +30,7 @@ Piece Exporter::piece(Phys phys, std::size_t size, int prot) const
 
 int Exporter::set_entry_size(std::size_t bytes) const
 {
-	int order = std::countr_zero(bytes / SZ_4K);
+	int order = std::countr_zero(bytes / SZ_PAGE);
 
 	return ioctl(fd_.get(), PFNMAP_EXPORTER_ORDER, order) ? errno : 0;
 }
@@ -42,7 +42,7 @@ int Exporter::set_hole(Phys page) const
 
 int Exporter::set_swapped(std::size_t bytes) const
 {
-	return ioctl(fd_.get(), PFNMAP_EXPORTER_SWAP, bytes / SZ_4K) ? errno : 0;
+	return ioctl(fd_.get(), PFNMAP_EXPORTER_SWAP, bytes / SZ_PAGE) ? errno : 0;
 }
 
 int Exporter::set_read_only(Phys page) const

@@ -86,15 +86,15 @@ TEST_P(FastPathVa, no_faults_of_many_runs)
 {
 	std::vector<Piece> pieces;
 
-	for (std::size_t at = BAR; at; at -= SZ_2M)
-		pieces.push_back(bar_part(at - SZ_2M, SZ_2M));
-	for (std::size_t at = 0; at < 32 * SZ_4K; at += 2 * SZ_4K)
-		pieces.push_back(bar_part(at, SZ_4K));
+	for (std::size_t at = BAR; at; at -= SZ_PMD)
+		pieces.push_back(bar_part(at - SZ_PMD, SZ_PMD));
+	for (std::size_t at = 0; at < 32 * SZ_PAGE; at += 2 * SZ_PAGE)
+		pieces.push_back(bar_part(at, SZ_PAGE));
 
 	auto layout = Layout::create(pieces, GetParam());
 
 	ASSERT_OK(layout);
-	for (std::size_t at = 0; at < layout->size(); at += 5 * SZ_2M / 2)
+	for (std::size_t at = 0; at < layout->size(); at += 5 * SZ_PMD / 2)
 		layout->va().touch(at);
 
 	Iova iova = take_iova(layout->size(), layout->phys_of_start());
@@ -191,7 +191,7 @@ TEST_F(FastPath, cpu_access_afterwards)
 	Iova iova = take_iova(BAR, bar().phys);
 
 	expect_maps_unseen(*layout, iova);
-	for (std::size_t at = 0; at < BAR; at += SZ_2M)
+	for (std::size_t at = 0; at < BAR; at += SZ_PMD)
 		layout->va().touch(at);
 	EXPECT_TRUE(unmap_dma(iova, BAR));
 }
@@ -204,7 +204,7 @@ TEST_F(FastPath, decode_off)
 	ASSERT_OK(layout);
 	for (bool present : {false, true}) {
 		SCOPED_TRACE(present ? "was present" : "was never present");
-		for (std::size_t at = 0; present && at < BAR; at += SZ_4K)
+		for (std::size_t at = 0; present && at < BAR; at += SZ_PAGE)
 			layout->va().touch(at);
 		ASSERT_ERRNO(0, device().set_memory_decode(false));
 		for (std::uint32_t flags : {DMA_READ, DMA_WRITE, DMA_RW})
@@ -251,7 +251,7 @@ TEST_F(FastPathLowPower, refused)
 	ASSERT_OK(layout);
 	for (bool present : {false, true}) {
 		SCOPED_TRACE(present ? "was present" : "was never present");
-		for (std::size_t at = 0; present && at < BAR; at += SZ_4K)
+		for (std::size_t at = 0; present && at < BAR; at += SZ_PAGE)
 			layout->va().touch(at);
 		ASSERT_ERRNO(0,
 			     set_feature(VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY));
@@ -281,16 +281,16 @@ TEST_F(FastPathLowPower, keeps_what_is_mapped)
 
 TEST_F(FastPath, disable_hugepages)
 {
-	auto layout = Layout::create({bar_part(0, SZ_2M)}, Congruence::mod_4k);
+	auto layout = Layout::create({bar_part(0, SZ_PMD)}, Congruence::mod_4k);
 	auto setting = ScopedSetting::set(DISABLE_HUGEPAGES, "Y");
 
 	ASSERT_OK(setting);
 	ASSERT_OK(layout);
 
-	Iova iova = take_iova(SZ_2M, bar().phys);
+	Iova iova = take_iova(SZ_PMD, bar().phys);
 	long faults = page_faults();
 
-	ASSERT_ERRNO(0, env().container().map_dma(iova, layout->start(), SZ_2M,
+	ASSERT_ERRNO(0, env().container().map_dma(iova, layout->start(), SZ_PMD,
 						  DMA_RW));
 	EXPECT_EQ(0, page_faults() - faults);
 
@@ -298,11 +298,11 @@ TEST_F(FastPath, disable_hugepages)
 
 	/* In leaves of any size, but all of it. */
 	if (table) {
-		std::array run{Extent{iova, bar().phys, SZ_2M}};
+		std::array run{Extent{iova, bar().phys, SZ_PMD}};
 
 		EXPECT_EQ("", difference(run, join_runs(*table)));
 	}
-	expect_look_ups(0, [&] { EXPECT_TRUE(unmap_dma(iova, SZ_2M)); });
+	expect_look_ups(0, [&] { EXPECT_TRUE(unmap_dma(iova, SZ_PMD)); });
 	EXPECT_TRUE(table_is_empty());
 }
 

@@ -156,15 +156,15 @@ void Faults::for_each_allocation(const std::function<int()> &call,
 /* In the order of their kinds: pinned, raw in several runs, pinned. */
 Result<Layout> many_kinds(const TestDevice &device)
 {
-	return Layout::create({ram_piece(8 * SZ_4K),
-			       bar_piece(device, 0, SZ_2M),
-			       bar_piece(device, 2 * SZ_2M, SZ_2M),
-			       bar_piece(device, 0, SZ_4K),
-			       bar_piece(device, 2 * SZ_4K, SZ_4K),
-			       ram_piece(8 * SZ_4K)});
+	return Layout::create({ram_piece(8 * SZ_PAGE),
+			       bar_piece(device, 0, SZ_PMD),
+			       bar_piece(device, 2 * SZ_PMD, SZ_PMD),
+			       bar_piece(device, 0, SZ_PAGE),
+			       bar_piece(device, 2 * SZ_PAGE, SZ_PAGE),
+			       ram_piece(8 * SZ_PAGE)});
 }
 
-constexpr std::size_t MANY_KINDS_RAM = 16 * SZ_4K;
+const std::size_t MANY_KINDS_RAM = 16 * SZ_PAGE;
 
 /*
  * MAP_DMA of all of @layout, which has mapped nothing when it fails. The IOVA is
@@ -224,16 +224,16 @@ TEST_F(Faults, map_bar)
 /* The BAR's page tables have to be made anew each time, too. */
 TEST_F(Faults, map_bar_not_present)
 {
-	auto layout = Layout::create({bar_part(0, SZ_2M)}, Congruence::mod_4k);
+	auto layout = Layout::create({bar_part(0, SZ_PMD)}, Congruence::mod_4k);
 
 	ASSERT_OK(layout);
 
-	Iova iova = take_iova(SZ_2M, bar().phys);
+	Iova iova = take_iova(SZ_PMD, bar().phys);
 
 	for_each_allocation(
 		[&] {
 			return env().container().map_dma(
-				iova, layout->start(), SZ_2M, DMA_RW);
+				iova, layout->start(), SZ_PMD, DMA_RW);
 		},
 		[&](int error) {
 			/* A fault that finds no memory has no other word. */
@@ -241,11 +241,11 @@ TEST_F(Faults, map_bar_not_present)
 				EXPECT_ERRNO(ENOMEM, error);
 			}
 			if (!error) {
-				EXPECT_TRUE(unmap_dma(iova, SZ_2M));
+				EXPECT_TRUE(unmap_dma(iova, SZ_PMD));
 			}
 			EXPECT_TRUE(table_is_empty());
 			EXPECT_TRUE(holds(0));
-			ASSERT_ERRNO(0, layout->place(0, bar_part(0, SZ_2M)));
+			ASSERT_ERRNO(0, layout->place(0, bar_part(0, SZ_PMD)));
 		});
 }
 

@@ -37,10 +37,10 @@ protected:
 		std::size_t at, size;
 		std::size_t end() const { return at + size; }
 	};
-	static constexpr std::array CUTS{
-		Cut{SZ_1G / 2, SZ_2M},
-		Cut{SZ_1G / 2 + SZ_4K, SZ_2M},
-		Cut{SZ_1G / 2 + SZ_4K, SZ_4K},
+	static inline const std::array CUTS{
+		Cut{SZ_1G / 2, SZ_PMD},
+		Cut{SZ_1G / 2 + SZ_PAGE, SZ_PMD},
+		Cut{SZ_1G / 2 + SZ_PAGE, SZ_PAGE},
 	};
 
 	void SetUp() override
@@ -58,7 +58,7 @@ protected:
 		ASSERT_LE(0, fd);
 		file_ = UniqueFd(fd);
 		/* What it has does not matter to a BAR that keeps nothing. */
-		ASSERT_EQ(0, ftruncate(fd, SZ_4K));
+		ASSERT_EQ(0, ftruncate(fd, SZ_PAGE));
 	}
 
 	/* A layout of the BAR, of which one entry has all of the first GiB. */
@@ -73,7 +73,7 @@ protected:
 
 		long before = page_faults();
 
-		for (std::size_t at : {SZ_1G / 2, SZ_1G - SZ_4K})
+		for (std::size_t at : {SZ_1G / 2, SZ_1G - SZ_PAGE})
 			va().touch(at);
 		if (page_faults() != before)
 			GTEST_SKIP() << "no page table entry has 1 GiB";
@@ -97,13 +97,13 @@ protected:
 	/* All but @cut can be accessed, and that cannot. Says what is wrong. */
 	std::string is_cut(Cut cut, Access how = Access::read) const
 	{
-		for (std::size_t at : {cut.at, cut.end() - SZ_4K}) {
+		for (std::size_t at : {cut.at, cut.end() - SZ_PAGE}) {
 			if (int error = access(at, how); error != EFAULT)
 				return "what is gone: " + errno_name(error);
 		}
 		for (std::size_t at :
-		     {std::size_t{0}, cut.at - SZ_4K, cut.end(),
-		      SZ_1G - SZ_4K, SZ_1G, SIZE - SZ_4K}) {
+		     {std::size_t{0}, cut.at - SZ_PAGE, cut.end(),
+		      SZ_1G - SZ_PAGE, SZ_1G, SIZE - SZ_PAGE}) {
 			if (int error = access(at, how))
 				return "what is left: " + errno_name(error);
 		}
@@ -193,7 +193,7 @@ TEST_F(SplitMmap, dontfork_inside_a_pud)
 
 		ASSERT_EQ(child, waitpid(child, &status, 0));
 		EXPECT_EQ(0, status) << "the child has other parts of the BAR";
-		for (std::size_t at : {std::size_t{0}, cut.at, SZ_1G - SZ_4K})
+		for (std::size_t at : {std::size_t{0}, cut.at, SZ_1G - SZ_PAGE})
 			EXPECT_ERRNO(0, access(at));
 		expect_maps_all();
 	}
@@ -210,9 +210,9 @@ protected:
 	 * by one from elsewhere: there is always something left. The map ends
 	 * between two that belong together.
 	 */
-	static constexpr std::size_t TURN = 2 * SZ_4K;
+	static inline const std::size_t TURN = 2 * SZ_PAGE;
 	static constexpr std::size_t END = 16 * SZ_1M;
-	static constexpr std::size_t SIZE = END - SZ_4K;
+	static inline const std::size_t SIZE = END - SZ_PAGE;
 
 	/* As many rounds, and more until the parameter has changed so often. */
 	static constexpr int ROUNDS = 50, OFTEN = 20, LAST_ROUND = 5000;
@@ -227,7 +227,7 @@ protected:
 		NEED_PART(Part::fixes);
 
 		/* Nothing can be mapped behind the RAM. */
-		auto va = VaRange::reserve(END + SZ_2M, SZ_2M, 0);
+		auto va = VaRange::reserve(END + SZ_PMD, SZ_PMD, 0);
 
 		ASSERT_OK(va);
 		ram_.emplace(std::move(*va));
@@ -242,12 +242,12 @@ protected:
 	{
 		std::vector<Extent> extents;
 
-		for (std::size_t at = 0; at < SIZE; at += SZ_4K) {
+		for (std::size_t at = 0; at < SIZE; at += SZ_PAGE) {
 			auto pfn = pfn_at(ram_->start() + at);
 
 			if (!pfn)
 				return pfn.error();
-			extents.push_back({iova + at, to_phys(*pfn), SZ_4K});
+			extents.push_back({iova + at, to_phys(*pfn), SZ_PAGE});
 		}
 		return extents;
 	}
@@ -291,7 +291,7 @@ void MapFlip::take_turns()
 	auto last = pfn_at(ram_->start() + SIZE);
 
 	ASSERT_OK(last);
-	ASSERT_EQ(to_phys(*last).value, (extents->back().phys + SZ_4K).value);
+	ASSERT_EQ(to_phys(*last).value, (extents->back().phys + SZ_PAGE).value);
 	ASSERT_LT(END / TURN * 9 / 10, join_runs(*extents).size());
 	ASSERT_GT(END / TURN * 11 / 10, join_runs(*extents).size());
 }

@@ -51,10 +51,10 @@ void DmaTest::TearDown()
 
 Iova DmaTest::take_iova(std::size_t size, Phys phys)
 {
-	/* The window starts 1 GiB aligned and so does each piece of it. */
-	Iova iova = next_iova_ + phys.offset_in(SZ_1G);
+	/* The window starts at such an address and so does each piece of it. */
+	Iova iova = next_iova_ + phys.offset_in(SZ_LARGEST);
 
-	next_iova_ = {align_up((iova + size).value, SZ_1G)};
+	next_iova_ = {align_up((iova + size).value, SZ_LARGEST)};
 	return iova;
 }
 

@@ -75,7 +75,7 @@ protected:
 		return bar_piece(device(), offset, size, prot);
 	}
 
-	/* An unused IOVA that equals @phys modulo 1 GiB. */
+	/* An unused IOVA that equals @phys modulo SZ_LARGEST. */
 	Iova take_iova(std::size_t size, Phys phys);
 
 	/* 0 or errno; calls() tells what it made of iommu_map(). */

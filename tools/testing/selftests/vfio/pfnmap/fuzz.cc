@@ -776,6 +776,10 @@ int run(std::span<char *const> arguments)
 			    env.error().message().c_str());
 		return KSFT_FAIL;
 	}
+	if (SZ_PAGE != SZ_4K) {
+		print_ktap_skip_all("the model's pages have 4 KiB");
+		return KSFT_SKIP;
+	}
 	if (!(*env)->has_iommu_table()) {
 		print_ktap_skip_all("no VT-d page-table dump in debugfs");
 		return KSFT_SKIP;

@@ -24,7 +24,7 @@ Result<LastClose::Mapped> LastClose::map_in_both(const LentDevice &lent) const
 		return layout.error();
 
 	Mapped mapped{bench_.env.iova_window().first +
-		      layout->phys_of_start().offset_in(SZ_1G), size};
+		      layout->phys_of_start().offset_in(SZ_LARGEST), size};
 
 	for (const Container *container :
 	     std::array{&lent.container(), &bench_.env.container()})

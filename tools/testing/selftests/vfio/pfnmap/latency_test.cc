@@ -106,7 +106,7 @@ class OtherProcess {
 public:
 	OtherProcess()
 	{
-		void *shared = mmap(nullptr, SZ_4K, PROT_READ | PROT_WRITE,
+		void *shared = mmap(nullptr, SZ_PAGE, PROT_READ | PROT_WRITE,
 				    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 		if (shared == MAP_FAILED)
@@ -128,7 +128,7 @@ public:
 		bystander_->stop();
 		if (child_ > 0)
 			waitpid(child_, nullptr, 0);
-		munmap(bystander_, SZ_4K);
+		munmap(bystander_, SZ_PAGE);
 	}
 
 	bool started() const { return child_ > 0; }
@@ -162,7 +162,7 @@ void read_lock()
 {
 	static char page;
 	unsigned char present;
-	auto at = reinterpret_cast<std::uintptr_t>(&page) & ~(SZ_4K - 1);
+	auto at = reinterpret_cast<std::uintptr_t>(&page) & ~(SZ_PAGE - 1);
 
 	mincore(reinterpret_cast<void *>(at), 1, &present);
 }
@@ -170,10 +170,10 @@ void read_lock()
 /* Takes it for writing, twice. */
 void write_lock()
 {
-	void *page = mmap(nullptr, SZ_4K, PROT_NONE,
+	void *page = mmap(nullptr, SZ_PAGE, PROT_NONE,
 			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	munmap(page, SZ_4K);
+	munmap(page, SZ_PAGE);
 }
 
 std::string in_ms(Ns time)
@@ -257,7 +257,7 @@ protected:
 	void expect_no_wait(Bystanders &others, const Layout &layout,
 			    std::uint64_t shift);
 
-	/* IOVA and physical address differ by @shift modulo 1 GiB. */
+	/* IOVA and physical address differ by @shift modulo SZ_LARGEST. */
 	Iova iova_for(const Layout &layout, std::uint64_t shift)
 	{
 		return take_iova(layout.size() + shift,
@@ -334,7 +334,7 @@ INSTANTIATE_TEST_SUITE_P(, LatencyVa,
 					 Congruence::mod_4k),
 			 congruence_name);
 
-/* Every 4 KiB takes an IOMMU entry, whatever the IOMMU has. */
+/* Every page takes an IOMMU entry, whatever the IOMMU has. */
 TEST_F(Latency, iova_mod_4k)
 {
 	Bystanders others;
@@ -342,7 +342,7 @@ TEST_F(Latency, iova_mod_4k)
 
 	ASSERT_TRUE(others.started());
 	ASSERT_OK(layout);
-	expect_no_wait(others, *layout, SZ_4K);
+	expect_no_wait(others, *layout, SZ_PAGE);
 }
 
 /*
@@ -377,7 +377,7 @@ void LatencyKilled::expect_gone_soon(const Layout &layout, std::uint64_t shift,
 				     const Made &made)
 {
 	constexpr std::size_t PART = 64;
-	std::size_t all = layout.size() / SZ_4K * sizeof(std::uint64_t);
+	std::size_t all = layout.size() / SZ_PAGE * sizeof(std::uint64_t);
 	Bystanders others;
 
 	ASSERT_TRUE(others.started());
@@ -437,7 +437,7 @@ TEST_F(LatencyKilled, while_mapping)
 	auto layout = whole_bar(Congruence::mod_1g);
 
 	ASSERT_OK(layout);
-	expect_gone_soon(*layout, SZ_4K,
+	expect_gone_soon(*layout, SZ_PAGE,
 			 [](pid_t) { return iommu_table_bytes(); });
 }
 

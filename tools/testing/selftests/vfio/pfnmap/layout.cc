@@ -12,12 +12,12 @@ namespace {
 std::optional<Error> append_ram(std::vector<Extent> &extents, Iova iova,
 				Vaddr vaddr, std::size_t size)
 {
-	for (std::size_t at = 0; at < size; at += SZ_4K) {
+	for (std::size_t at = 0; at < size; at += SZ_PAGE) {
 		auto pfn = pfn_at(vaddr + at);
 
 		if (!pfn)
 			return pfn.error();
-		extents.push_back({iova + at, to_phys(*pfn), SZ_4K});
+		extents.push_back({iova + at, to_phys(*pfn), SZ_PAGE});
 	}
 	return {};
 }
@@ -30,9 +30,9 @@ std::uint64_t shift_of(Congruence congruence)
 	case Congruence::mod_1g:
 		return 0;
 	case Congruence::mod_2m:
-		return SZ_2M;
+		return SZ_PMD;
 	case Congruence::mod_4k:
-		return SZ_4K;
+		return SZ_PAGE;
 	}
 	return 0;
 }
@@ -77,7 +77,7 @@ Result<Layout> Layout::create(std::vector<Piece> pieces, std::uint64_t shift)
 	}
 
 	Phys origin = phys_of_start.value_or(Phys{});
-	auto va = VaRange::reserve(size, SZ_1G, origin.value + shift);
+	auto va = VaRange::reserve(size, SZ_LARGEST, origin.value + shift);
 
 	if (!va)
 		return va.error();

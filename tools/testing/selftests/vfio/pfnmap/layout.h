@@ -20,7 +20,7 @@ namespace pfnmap {
 
 inline constexpr int PROT_RW = PROT_READ | PROT_WRITE;
 
-/* @size bytes of a layout; sizes and offsets are multiples of 4 KiB. */
+/* @size bytes of a layout; sizes and offsets are multiples of a page. */
 struct Piece {
 	enum class Kind {
 		pfnmap, /* of a file that maps @phys at @file_offset */
@@ -48,11 +48,12 @@ Piece hole_piece(std::size_t size);
 /*
  * What VA and physical address have in common in a layout's first pfnmap
  * piece: they are equal modulo this and modulo no larger leaf size. It decides
- * what the CPU's page tables can hold: PUD entries, PMD entries, PTEs only.
+ * what the CPU's page tables can hold: PUD entries, PMD entries, PTEs only. The
+ * names are of pages of 4 KiB; for others, sizes are SZ_LARGEST, SZ_PMD, SZ_PAGE.
  */
 enum class Congruence { mod_1g, mod_2m, mod_4k };
 
-/* How far such an address is off being congruent modulo 1 GiB. */
+/* How far such an address is off being congruent modulo SZ_LARGEST. */
 std::uint64_t shift_of(Congruence congruence);
 
 class Layout {
@@ -62,7 +63,7 @@ public:
 	{
 		return create(std::move(pieces), shift_of(congruence));
 	}
-	/* VA and physical address differ by @shift modulo 1 GiB. */
+	/* VA and physical address differ by @shift modulo SZ_LARGEST. */
 	static Result<Layout> create(std::vector<Piece> pieces,
 				     std::uint64_t shift);
 
@@ -71,8 +72,8 @@ public:
 
 	/*
 	 * The physical address that the layout's start would have, were it all
-	 * like its first pfnmap piece: an IOVA equal to it modulo 1 GiB lets
-	 * the IOMMU use its largest leaves. 0 without such a piece.
+	 * like its first pfnmap piece: an IOVA equal to it modulo SZ_LARGEST
+	 * lets the IOMMU use its largest leaves. 0 without such a piece.
 	 */
 	Phys phys_of_start() const { return phys_of_start_; }
 

@@ -61,7 +61,7 @@ void LifetimeTest::lend(Through through)
 
 std::size_t LifetimeTest::size() const
 {
-	return std::min(lent().device().bar.size, 4 * SZ_2M);
+	return std::min(lent().device().bar.size, 4 * SZ_PMD);
 }
 
 void LifetimeTest::make_layout(std::vector<Piece> pieces)
@@ -111,10 +111,10 @@ testing::AssertionResult LifetimeTest::is_gone_soon(const std::string &bdf)
 
 void LifetimeTest::expect_taken(const Container &container, Iova iova)
 {
-	auto other = Layout::create({bar_part(0, SZ_4K)});
+	auto other = Layout::create({bar_part(0, SZ_PAGE)});
 
 	ASSERT_OK(other);
-	EXPECT_ERRNO(EEXIST, container.map_dma(iova, other->start(), SZ_4K,
+	EXPECT_ERRNO(EEXIST, container.map_dma(iova, other->start(), SZ_PAGE,
 					       DMA_RW));
 }
 
@@ -122,7 +122,7 @@ void LifetimeTest::expect_revoked()
 {
 	EXPECT_TRUE(table_is_empty());
 	expect_taken(env().container(), iova_);
-	expect_taken(env().container(), iova_ + (mapped_size_ - SZ_4K));
+	expect_taken(env().container(), iova_ + (mapped_size_ - SZ_PAGE));
 	EXPECT_TRUE(table_is_empty());
 	expect_look_ups(0, [&] { EXPECT_TRUE(unmap_dma(iova_, mapped_size_)); });
 	EXPECT_TRUE(table_is_empty());

@@ -68,7 +68,7 @@ TEST_P(LifetimeOf, close_then_munmap)
 
 TEST_P(LifetimeOf, several_mmaps)
 {
-	auto other = Layout::create({lent_part(0, SZ_4K)});
+	auto other = Layout::create({lent_part(0, SZ_PAGE)});
 
 	ASSERT_OK(other);
 	close_all();
@@ -103,7 +103,7 @@ TEST_P(LifetimeOf, opened_again)
 	if (HasFatalFailure())
 		return;
 	/* Not for having been there either. */
-	for (std::size_t at = 0; at < size(); at += SZ_4K)
+	for (std::size_t at = 0; at < size(); at += SZ_PAGE)
 		layout_->va().touch(at);
 	expect_revoked();
 	/* Now it may be mapped, and its end is as the first one's. */
@@ -416,10 +416,10 @@ void LifetimeMixed::expect_some_go(const std::vector<Part> &parts,
 
 TEST_F(LifetimeMixed, bar_ram_bar_ram)
 {
-	constexpr std::size_t ram = 8 * SZ_4K;
-	std::size_t half = size() / 2 / SZ_4K * SZ_4K;
+	const std::size_t ram = 8 * SZ_PAGE;
+	std::size_t half = size() / 2 / SZ_PAGE * SZ_PAGE;
 
-	NEED_LENT_BAR(2 * SZ_4K);
+	NEED_LENT_BAR(2 * SZ_PAGE);
 	expect_some_go({{lent_part(0, half), false},
 			{ram_piece(ram), true},
 			{lent_part(half, half), false},
@@ -429,7 +429,7 @@ TEST_F(LifetimeMixed, bar_ram_bar_ram)
 
 TEST_F(LifetimeMixed, ram_bar_ram)
 {
-	constexpr std::size_t ram = 8 * SZ_4K;
+	const std::size_t ram = 8 * SZ_PAGE;
 
 	expect_some_go({{ram_piece(ram), true},
 			{lent_part(0, size()), false},
@@ -443,36 +443,36 @@ TEST_F(LifetimeMixed, page_by_page)
 	std::vector<Part> parts;
 
 	for (std::size_t i = 0; i < pages; i++) {
-		parts.push_back({lent_part(0, SZ_4K), false});
-		parts.push_back({ram_piece(SZ_4K), true});
+		parts.push_back({lent_part(0, SZ_PAGE), false});
+		parts.push_back({ram_piece(SZ_PAGE), true});
 	}
-	expect_some_go(parts, pages * SZ_4K);
+	expect_some_go(parts, pages * SZ_PAGE);
 }
 
 TEST_F(LifetimeMixed, two_devices)
 {
-	expect_some_go({{bar_part(0, SZ_2M), true},
+	expect_some_go({{bar_part(0, SZ_PMD), true},
 			{lent_part(0, size()), false},
-			{bar_part(SZ_2M, SZ_2M), true}},
+			{bar_part(SZ_PMD, SZ_PMD), true}},
 		       0);
 }
 
 TEST_F(LifetimeMixed, two_devices_the_other_way_round)
 {
 	expect_some_go({{lent_part(0, size()), false},
-			{bar_part(0, SZ_2M), true},
+			{bar_part(0, SZ_PMD), true},
 			{lent_part(0, size()), false}},
 		       0);
 }
 
 TEST_F(LifetimeMixed, two_devices_and_ram)
 {
-	expect_some_go({{lent_part(0, SZ_4K), false},
-			{bar_part(0, SZ_4K), true},
-			{ram_piece(3 * SZ_4K), true},
-			{lent_part(0, SZ_4K), false},
-			{bar_part(SZ_4K, SZ_4K), true}},
-		       3 * SZ_4K);
+	expect_some_go({{lent_part(0, SZ_PAGE), false},
+			{bar_part(0, SZ_PAGE), true},
+			{ram_piece(3 * SZ_PAGE), true},
+			{lent_part(0, SZ_PAGE), false},
+			{bar_part(SZ_PAGE, SZ_PAGE), true}},
+		       3 * SZ_PAGE);
 }
 
 /* What else can be asked of a mapping that has nothing in an IOMMU any more. */
@@ -494,9 +494,9 @@ TEST_F(LifetimeAfter, unmap_of_a_part)
 {
 	close_all();
 
-	auto unmapped = env().container().unmap_dma(iova_ + SZ_4K, SZ_4K);
+	auto unmapped = env().container().unmap_dma(iova_ + SZ_PAGE, SZ_PAGE);
 
-	NEED_LENT_BAR(2 * SZ_4K);
+	NEED_LENT_BAR(2 * SZ_PAGE);
 	ASSERT_FALSE(unmapped);
 	EXPECT_ERRNO(EINVAL, unmapped.error().code);
 	expect_revoked();
@@ -507,7 +507,7 @@ TEST_F(LifetimeAfter, dirty_bitmap)
 	ASSERT_ERRNO(0, env().container().track_dirty_pages(true));
 	close_all();
 
-	std::size_t pages = mapped_size() / SZ_4K;
+	std::size_t pages = mapped_size() / SZ_PAGE;
 	std::vector<std::uint64_t> bitmap((pages + 63) / 64);
 
 	EXPECT_TRUE(table_is_empty());
@@ -713,7 +713,7 @@ class LifetimeChild : public LifetimeTest,
 TEST_P(LifetimeChild, opens_maps_and_ends)
 {
 	Iova iova = take_iova(SZ_1G, {});
-	std::size_t bytes = SZ_4K;
+	std::size_t bytes = SZ_PAGE;
 	auto child = Accomplice::start([&](UniqueFd) {
 		lend();
 		make_layout({lent_part(0, bytes)});
@@ -995,7 +995,7 @@ protected:
 		std::vector<Piece> pieces;
 
 		for (std::size_t i = 0; i < nr; i++)
-			pieces.push_back(bar_part(2 * i * SZ_4K, SZ_4K));
+			pieces.push_back(bar_part(2 * i * SZ_PAGE, SZ_PAGE));
 		return Layout::create(pieces);
 	}
 
@@ -1053,13 +1053,13 @@ TEST_F(LifetimeLimit, ram_is_free)
 	std::vector<Piece> pieces;
 
 	for (std::size_t i = 0; i < ENTRIES; i++) {
-		pieces.push_back(bar_part(2 * i * SZ_4K, SZ_4K));
-		pieces.push_back(ram_piece(SZ_4K));
+		pieces.push_back(bar_part(2 * i * SZ_PAGE, SZ_PAGE));
+		pieces.push_back(ram_piece(SZ_PAGE));
 	}
 
 	auto fit = Layout::create(pieces);
 
-	pieces.push_back(bar_part(0, SZ_4K));
+	pieces.push_back(bar_part(0, SZ_PAGE));
 
 	auto too_many = Layout::create(pieces);
 
@@ -1078,7 +1078,7 @@ TEST_F(LifetimeLimit, consecutive_pages_are_one_range)
 	std::vector<Piece> pieces;
 
 	for (std::size_t i = 0; i < 4 * ENTRIES; i++)
-		pieces.push_back(bar_part(i * SZ_4K, SZ_4K));
+		pieces.push_back(bar_part(i * SZ_PAGE, SZ_PAGE));
 
 	auto layout = Layout::create(pieces);
 
@@ -1102,12 +1102,12 @@ TEST_F(LifetimeLimit, revoked)
 	lend();
 	if (HasFatalFailure())
 		return;
-	NEED_LENT_BAR(2 * ENTRIES * SZ_4K);
+	NEED_LENT_BAR(2 * ENTRIES * SZ_PAGE);
 	for (int i = 0; i < 3; i++) {
 		std::vector<Piece> pieces;
 
 		for (std::size_t n = 0; n < ENTRIES; n++)
-			pieces.push_back(lent_part(2 * n * SZ_4K, SZ_4K));
+			pieces.push_back(lent_part(2 * n * SZ_PAGE, SZ_PAGE));
 		make_layout(pieces);
 		if (HasFatalFailure())
 			return;
@@ -1165,8 +1165,8 @@ protected:
 		if (HasFatalFailure())
 			return;
 		/* No leaf is large, so that it takes its time. */
-		iova_ = take_iova(size() + SZ_4K, lent().device().bar.phys) +
-			SZ_4K;
+		iova_ = take_iova(size() + SZ_PAGE, lent().device().bar.phys) +
+			SZ_PAGE;
 		close_device();
 	}
 

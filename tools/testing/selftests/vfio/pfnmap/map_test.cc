@@ -29,7 +29,7 @@ constexpr std::size_t LIMIT_MOD_2M = SZ_1G + 64 * SZ_2M;
 constexpr std::size_t LIMIT_MOD_4K = 64 * SZ_1M; /* one fault a page */
 
 /* Several PMD entries, for tests that are not about size. */
-constexpr std::size_t SMALL = 8 * SZ_2M;
+const std::size_t SMALL = 8 * SZ_PMD;
 
 /* What the test itself may take: a table's dump is read into fresh memory. */
 constexpr long FAULTS_BY_THE_WAY = 1024;
@@ -40,7 +40,7 @@ constexpr long FAULTS_BY_THE_WAY = 1024;
  */
 constexpr long most_faults(std::size_t size)
 {
-	return static_cast<long>(size / SZ_2M) + FAULTS_BY_THE_WAY;
+	return static_cast<long>(size / SZ_PMD) + FAULTS_BY_THE_WAY;
 }
 
 class Map : public DmaTest {
@@ -66,11 +66,11 @@ TEST_F(Map, whole_bar)
 
 TEST_F(Map, part_of_bar)
 {
-	NEED_BAR(SZ_2M);
+	NEED_BAR(SZ_PMD);
 
 	/* Neither end is aligned to any huge page. */
-	std::size_t first = 3 * SZ_4K;
-	std::size_t size = std::min(bar().size, LIMIT_MOD_1G) - 8 * SZ_4K;
+	std::size_t first = 3 * SZ_PAGE;
+	std::size_t size = std::min(bar().size, LIMIT_MOD_1G) - 8 * SZ_PAGE;
 	auto layout = Layout::create({bar_part(first, size)});
 
 	ASSERT_OK(layout);
@@ -84,18 +84,18 @@ TEST_F(Map, one_page_in_the_middle)
 	ASSERT_OK(layout);
 
 	/* Off the huge page's start, whose entry covers it all the same. */
-	std::size_t at = layout->size() / 2 + 5 * SZ_4K;
+	std::size_t at = layout->size() / 2 + 5 * SZ_PAGE;
 
 	if (at >= layout->size())
 		GTEST_SKIP() << "needs a BAR of some pages";
 
-	Iova iova = take_iova(SZ_4K, bar().phys + at);
-	std::array page{Extent{iova, bar().phys + at, SZ_4K}};
+	Iova iova = take_iova(SZ_PAGE, bar().phys + at);
+	std::array page{Extent{iova, bar().phys + at, SZ_PAGE}};
 
-	EXPECT_ERRNO(0, map_dma(iova, layout->start() + at, SZ_4K));
+	EXPECT_ERRNO(0, map_dma(iova, layout->start() + at, SZ_PAGE));
 	EXPECT_TRUE(table_has_runs(page));
 	EXPECT_TRUE(one_call_each(page));
-	EXPECT_TRUE(unmap_dma(iova, SZ_4K));
+	EXPECT_TRUE(unmap_dma(iova, SZ_PAGE));
 }
 
 TEST_F(Map, one_part_after_the_other)
@@ -150,8 +150,8 @@ TEST_F(Map, iova_incongruent)
 
 	ASSERT_OK(layout);
 
-	/* The CPU may use PMD entries here but the IOMMU only 4 KiB leaves. */
-	Iova iova = take_iova(SMALL, bar().phys + SZ_4K);
+	/* The CPU may use PMD entries here but the IOMMU only leaves of a page. */
+	Iova iova = take_iova(SMALL, bar().phys + SZ_PAGE);
 	std::array run{Extent{iova, bar().phys, SMALL}};
 
 	EXPECT_ERRNO(0, map_dma(iova, layout->start(), SMALL));
@@ -190,8 +190,8 @@ TEST_F(Map, two_bar_parts_one_page_apart)
 
 	/* The gap is inside of what a PMD entry would cover. */
 	std::size_t half = SMALL / 2;
-	auto layout = Layout::create({bar_part(0, half + 3 * SZ_4K),
-				      bar_part(half + 4 * SZ_4K, SZ_2M)});
+	auto layout = Layout::create({bar_part(0, half + 3 * SZ_PAGE),
+				      bar_part(half + 4 * SZ_PAGE, SZ_PMD)});
 
 	ASSERT_OK(layout);
 	EXPECT_EQ(2U, layout->runs({})->size());
@@ -212,7 +212,7 @@ TEST_F(Map, two_bar_parts_swapped)
 
 TEST_F(Map, same_bar_page_again_and_again)
 {
-	std::vector<Piece> pieces(16, bar_part(0, SZ_4K));
+	std::vector<Piece> pieces(16, bar_part(0, SZ_PAGE));
 	auto layout = Layout::create(pieces);
 
 	ASSERT_OK(layout);
@@ -226,8 +226,8 @@ TEST_F(Map, consecutive_bar_parts_are_one_run)
 
 	/* Three VMAs, but who looks at pages only sees one run. */
 	auto layout = Layout::create(
-		{bar_part(0, SZ_2M + SZ_4K), bar_part(SZ_2M + SZ_4K, SZ_4K),
-		 bar_part(SZ_2M + 2 * SZ_4K, SMALL - SZ_2M - 2 * SZ_4K)});
+		{bar_part(0, SZ_PMD + SZ_PAGE), bar_part(SZ_PMD + SZ_PAGE, SZ_PAGE),
+		 bar_part(SZ_PMD + 2 * SZ_PAGE, SMALL - SZ_PMD - 2 * SZ_PAGE)});
 
 	ASSERT_OK(layout);
 	EXPECT_EQ(1U, layout->runs({})->size());
@@ -258,7 +258,7 @@ protected:
 TEST_F(MapSplit, pmd)
 {
 	NEED_BAR(SMALL);
-	expect_maps_split(SMALL, SMALL / 2 + SZ_4K, 3 * SZ_4K,
+	expect_maps_split(SMALL, SMALL / 2 + SZ_PAGE, 3 * SZ_PAGE,
 			  Congruence::mod_2m);
 }
 
@@ -279,18 +279,18 @@ TEST_F(MapSplit, pud)
 	 * (split_huge_pmd_address() relies on mm_find_pmd(), which knows no PUD
 	 * leaves) and dies.
 	 */
-	expect_maps_split(2 * SZ_1G, SZ_1G + 3 * SZ_2M, SZ_2M,
+	expect_maps_split(2 * SZ_1G, SZ_1G + 3 * SZ_PMD, SZ_PMD,
 			  Congruence::mod_1g);
 	if (has_mended_mm())
-		expect_maps_split(2 * SZ_1G, SZ_1G + 3 * SZ_2M + SZ_4K,
-				  3 * SZ_4K, Congruence::mod_1g);
+		expect_maps_split(2 * SZ_1G, SZ_1G + 3 * SZ_PMD + SZ_PAGE,
+				  3 * SZ_PAGE, Congruence::mod_1g);
 }
 
 TEST_F(Map, ram_bar_ram)
 {
 	NEED_BAR(SMALL);
 
-	auto layout = Layout::create({ram_piece(SZ_2M + 3 * SZ_4K),
+	auto layout = Layout::create({ram_piece(SZ_2M + 3 * SZ_PAGE),
 				      bar_part(0, SMALL), ram_piece(SZ_2M)});
 
 	ASSERT_OK(layout);
@@ -303,7 +303,7 @@ TEST_F(Map, bar_ram_bar)
 	NEED_BAR(SMALL);
 
 	auto layout = Layout::create({bar_part(0, SMALL / 2),
-				      ram_piece(5 * SZ_4K),
+				      ram_piece(5 * SZ_PAGE),
 				      bar_part(SMALL / 2, SMALL / 2)});
 
 	ASSERT_OK(layout);
@@ -312,13 +312,13 @@ TEST_F(Map, bar_ram_bar)
 
 TEST_F(Map, page_by_page_ram_and_bar)
 {
-	NEED_BAR(64 * SZ_4K);
+	NEED_BAR(64 * SZ_PAGE);
 
 	std::vector<Piece> pieces;
 
 	for (std::size_t i = 0; i < 64; i += 2) {
-		pieces.push_back(bar_part(i * SZ_4K, SZ_4K));
-		pieces.push_back(ram_piece(SZ_4K));
+		pieces.push_back(bar_part(i * SZ_PAGE, SZ_PAGE));
+		pieces.push_back(ram_piece(SZ_PAGE));
 	}
 
 	auto layout = Layout::create(pieces);
@@ -331,7 +331,7 @@ TEST_F(Map, bar_then_hole)
 {
 	NEED_BAR(SMALL);
 
-	for (std::size_t hole : {SZ_4K, SZ_2M}) {
+	for (std::size_t hole : {SZ_PAGE, SZ_PMD}) {
 		auto layout =
 			Layout::create({bar_part(0, SMALL), hole_piece(hole)});
 
@@ -344,7 +344,7 @@ TEST_F(Map, hole_then_bar)
 {
 	NEED_BAR(SMALL);
 
-	auto layout = Layout::create({hole_piece(SZ_4K), bar_part(0, SMALL)});
+	auto layout = Layout::create({hole_piece(SZ_PAGE), bar_part(0, SMALL)});
 
 	ASSERT_OK(layout);
 	expect_map_fails(*layout, EFAULT);
@@ -354,7 +354,7 @@ TEST_F(Map, bar_hole_bar)
 {
 	NEED_BAR(SMALL);
 
-	auto layout = Layout::create({bar_part(0, SMALL / 2), hole_piece(SZ_4K),
+	auto layout = Layout::create({bar_part(0, SMALL / 2), hole_piece(SZ_PAGE),
 				      bar_part(SMALL / 2, SMALL / 2)});
 
 	ASSERT_OK(layout);
@@ -368,7 +368,7 @@ TEST_F(Map, ram_bar_hole)
 	/* What must be undone here is of both kinds. */
 	auto before = locked_memory();
 	auto layout = Layout::create({ram_piece(SZ_2M), bar_part(0, SMALL),
-				      ram_piece(SZ_4K), hole_piece(SZ_4K)});
+				      ram_piece(SZ_PAGE), hole_piece(SZ_PAGE)});
 
 	ASSERT_OK(before);
 	ASSERT_OK(layout);
@@ -391,7 +391,7 @@ TEST_F(Map, read_only_mmap)
 	expect_map_fails(*layout, EFAULT, DMA_RW);
 }
 
-/* Where one page may not be written, in units of 4 KiB. */
+/* Where one page may not be written, in pages. */
 class MapReadOnlyPage : public Map,
 			public testing::WithParamInterface<std::size_t> {
 };
@@ -400,7 +400,7 @@ TEST_P(MapReadOnlyPage, refused)
 {
 	NEED_BAR(SMALL);
 
-	std::size_t at = GetParam() * SZ_4K;
+	std::size_t at = GetParam() * SZ_PAGE;
 
 	for (bool present : {false, true}) {
 		SCOPED_TRACE(present ? "present" : "not present");
@@ -408,8 +408,8 @@ TEST_P(MapReadOnlyPage, refused)
 		auto layout = bar_layout(SMALL);
 
 		ASSERT_OK(layout);
-		ASSERT_ERRNO(0, layout->va().protect(at, SZ_4K, PROT_READ));
-		for (std::size_t i = 0; present && i < SMALL; i += SZ_4K)
+		ASSERT_ERRNO(0, layout->va().protect(at, SZ_PAGE, PROT_READ));
+		for (std::size_t i = 0; present && i < SMALL; i += SZ_PAGE)
 			layout->va().touch(i);
 		expect_map_fails(*layout, EFAULT);
 		expect_maps(*layout, DMA_READ);
@@ -417,7 +417,7 @@ TEST_P(MapReadOnlyPage, refused)
 }
 
 INSTANTIATE_TEST_SUITE_P(, MapReadOnlyPage,
-			 testing::Values(0, 1, 511, 512, 513, SMALL / SZ_4K - 1),
+			 testing::Values(0, 1, 511, 512, 513, SMALL / SZ_PAGE - 1),
 			 testing::PrintToStringParamName());
 
 TEST_F(Map, prot_none)
@@ -435,9 +435,9 @@ TEST_F(Map, prot_none)
 		Layout::create({bar_part(0, SMALL)}, Congruence::mod_4k);
 
 	ASSERT_OK(no_more);
-	for (std::size_t at = 0; at < SMALL; at += SZ_4K)
+	for (std::size_t at = 0; at < SMALL; at += SZ_PAGE)
 		no_more->va().touch(at);
-	ASSERT_ERRNO(0, no_more->va().protect(SZ_2M, SZ_4K, PROT_NONE));
+	ASSERT_ERRNO(0, no_more->va().protect(SZ_PMD, SZ_PAGE, PROT_NONE));
 	expect_map_fails(*no_more, EFAULT, DMA_READ);
 	expect_map_fails(*no_more, EFAULT, DMA_RW);
 }
@@ -480,7 +480,7 @@ TEST_F(Map, unmap_after_munmap)
 
 TEST_F(Map, disable_hugepages)
 {
-	constexpr std::size_t size = 64 * SZ_4K;
+	const std::size_t size = 64 * SZ_PAGE;
 
 	NEED_BAR(size);
 
@@ -491,8 +491,8 @@ TEST_F(Map, disable_hugepages)
 	Iova iova = take_iova(size, bar().phys);
 	std::vector<Extent> pages;
 
-	for (std::size_t at = 0; at < size; at += SZ_4K)
-		pages.push_back({iova + at, bar().phys + at, SZ_4K});
+	for (std::size_t at = 0; at < size; at += SZ_PAGE)
+		pages.push_back({iova + at, bar().phys + at, SZ_PAGE});
 	{
 		auto setting = ScopedSetting::set(DISABLE_HUGEPAGES, "Y");
 
@@ -508,12 +508,12 @@ TEST_F(Map, disable_hugepages)
 
 TEST_F(Map, disable_hugepages_mixed_with_ram)
 {
-	NEED_BAR(8 * SZ_4K);
+	NEED_BAR(8 * SZ_PAGE);
 
 	auto setting = ScopedSetting::set(DISABLE_HUGEPAGES, "Y");
-	auto layout = Layout::create({ram_piece(8 * SZ_4K),
-				      bar_part(0, 8 * SZ_4K),
-				      ram_piece(8 * SZ_4K)});
+	auto layout = Layout::create({ram_piece(8 * SZ_PAGE),
+				      bar_part(0, 8 * SZ_PAGE),
+				      ram_piece(8 * SZ_PAGE)});
 
 	ASSERT_OK(setting);
 	ASSERT_OK(layout);
@@ -526,7 +526,7 @@ TEST_F(Map, disable_hugepages_mixed_with_ram)
 
 	ASSERT_OK(runs);
 
-	auto pages = largest_leaves(*runs, SZ_4K);
+	auto pages = largest_leaves(*runs, SZ_PAGE);
 
 	EXPECT_TRUE(table_has_leaves(pages));
 	EXPECT_TRUE(one_call_each(pages));
@@ -714,11 +714,11 @@ TEST_P(MapVa, some_entries_present)
 	ASSERT_OK(layout);
 
 	/* The last page, and islands: runs have to cross into them and out. */
-	std::size_t step = align_up(layout->size() / 5, SZ_4K);
+	std::size_t step = align_up(layout->size() / 5, SZ_PAGE);
 
 	for (std::size_t at = step; at < layout->size(); at += step)
 		layout->va().touch(at);
-	layout->va().touch(layout->size() - SZ_4K);
+	layout->va().touch(layout->size() - SZ_PAGE);
 	expect_maps(*layout);
 }
 
@@ -777,13 +777,13 @@ struct Mix {
 
 class MapMix : public Map, public testing::WithParamInterface<Mix> {
 public:
-	static constexpr std::size_t HEAD = 3 * SZ_4K; /* up to a PMD's start */
-	static constexpr std::size_t TAIL = 5 * SZ_4K;
+	static inline const std::size_t HEAD = 3 * SZ_PAGE; /* up to a PMD's start */
+	static inline const std::size_t TAIL = 5 * SZ_PAGE;
 
 	/* One @huge, a PMD's worth on either side of it, and the PTEs. */
 	static constexpr std::size_t size_of(std::size_t huge)
 	{
-		return HEAD + SZ_2M + huge + SZ_2M + TAIL;
+		return HEAD + SZ_PMD + huge + SZ_PMD + TAIL;
 	}
 };
 
@@ -792,8 +792,8 @@ TEST_P(MapMix, one_run)
 	std::size_t huge = GetParam().huge;
 	std::size_t size = MapMix::size_of(huge);
 	/* To the first multiple that has room for what comes before. */
-	std::size_t at = align_up(bar().phys.value + SZ_2M + HEAD, huge) -
-			 bar().phys.value - SZ_2M - HEAD;
+	std::size_t at = align_up(bar().phys.value + SZ_PMD + HEAD, huge) -
+			 bar().phys.value - SZ_PMD - HEAD;
 
 	NEED_BAR(at + size);
 
@@ -810,8 +810,8 @@ TEST_P(MapMix, one_run)
 }
 
 /* Offsets to touch: one entry of each kind, by the size of the middle. */
-constexpr std::size_t PTE = 0, PMD = MapMix::HEAD;
-constexpr std::size_t MIDDLE = MapMix::HEAD + SZ_2M;
+const std::size_t PTE = 0, PMD = MapMix::HEAD;
+const std::size_t MIDDLE = MapMix::HEAD + SZ_PMD;
 
 std::string mix_name(const testing::TestParamInfo<Mix> &info)
 {
@@ -821,18 +821,18 @@ std::string mix_name(const testing::TestParamInfo<Mix> &info)
 INSTANTIATE_TEST_SUITE_P(
 	, MapMix,
 	testing::Values(
-		Mix{"pud_none_present", SZ_1G, {}},
-		Mix{"pud_pte_present", SZ_1G, {PTE + SZ_4K}},
-		Mix{"pud_pmd_present", SZ_1G, {PMD + SZ_4K}},
-		Mix{"pud_pud_present", SZ_1G, {MIDDLE + 7 * SZ_4K}},
-		Mix{"pud_last_present", SZ_1G, {MapMix::size_of(SZ_1G) - SZ_4K}},
-		Mix{"pud_all_but_pmd", SZ_1G,
-		    {PTE, PTE + SZ_4K, PTE + 2 * SZ_4K, MIDDLE}},
-		Mix{"pmd_none_present", SZ_2M, {}},
-		Mix{"pmd_pte_present", SZ_2M, {PTE + SZ_4K}},
-		Mix{"pmd_pmd_present", SZ_2M, {MIDDLE + 7 * SZ_4K}},
-		Mix{"pmd_last_present", SZ_2M,
-		    {MapMix::size_of(SZ_2M) - SZ_4K}}),
+		Mix{"pud_none_present", SZ_PUD, {}},
+		Mix{"pud_pte_present", SZ_PUD, {PTE + SZ_PAGE}},
+		Mix{"pud_pmd_present", SZ_PUD, {PMD + SZ_PAGE}},
+		Mix{"pud_pud_present", SZ_PUD, {MIDDLE + 7 * SZ_PAGE}},
+		Mix{"pud_last_present", SZ_PUD, {MapMix::size_of(SZ_PUD) - SZ_PAGE}},
+		Mix{"pud_all_but_pmd", SZ_PUD,
+		    {PTE, PTE + SZ_PAGE, PTE + 2 * SZ_PAGE, MIDDLE}},
+		Mix{"pmd_none_present", SZ_PMD, {}},
+		Mix{"pmd_pte_present", SZ_PMD, {PTE + SZ_PAGE}},
+		Mix{"pmd_pmd_present", SZ_PMD, {MIDDLE + 7 * SZ_PAGE}},
+		Mix{"pmd_last_present", SZ_PMD,
+		    {MapMix::size_of(SZ_PMD) - SZ_PAGE}}),
 	mix_name);
 
 class MapThp : public Map, public testing::WithParamInterface<const char *> {
@@ -901,7 +901,7 @@ TEST_F(MapMemlock, only_ram_is_counted)
 	NEED_BAR(SMALL);
 
 	auto layout = Layout::create({ram_piece(SZ_2M), bar_part(0, SMALL),
-				      ram_piece(3 * SZ_4K)});
+				      ram_piece(3 * SZ_PAGE)});
 	auto before = locked_memory();
 
 	ASSERT_OK(layout);
@@ -910,7 +910,7 @@ TEST_F(MapMemlock, only_ram_is_counted)
 	Iova iova = take_iova(layout->size(), layout->phys_of_start());
 
 	ASSERT_ERRNO(0, map_dma(iova, layout->start(), layout->size()));
-	EXPECT_EQ(before->locked + SZ_2M + 3 * SZ_4K, locked_memory()->locked);
+	EXPECT_EQ(before->locked + SZ_PMD + 3 * SZ_PAGE, locked_memory()->locked);
 	EXPECT_TRUE(unmap_dma(iova, layout->size()));
 	EXPECT_TRUE(*before == *locked_memory());
 }
@@ -920,9 +920,9 @@ TEST_F(MapMemlock, no_limit_for_bars)
 	NEED_BAR(SMALL);
 
 	auto bar_only = bar_layout(SMALL);
-	auto ram_only = Layout::create({ram_piece(SZ_4K)});
+	auto ram_only = Layout::create({ram_piece(SZ_PAGE)});
 	auto ram_last =
-		Layout::create({bar_part(0, SMALL), ram_piece(SZ_4K)});
+		Layout::create({bar_part(0, SMALL), ram_piece(SZ_PAGE)});
 
 	ASSERT_OK(bar_only);
 	ASSERT_OK(ram_only);
@@ -967,7 +967,7 @@ protected:
 			return Error{ENXIO, "such page frames"};
 		return Piece{
 			.kind = Piece::Kind::pfnmap,
-			.size = reserved.size() * SZ_4K,
+			.size = reserved.size() * SZ_PAGE,
 			.flags = flags,
 			.fd = mem_.get(),
 			.file_offset = to_phys(**pfn).value,
@@ -1022,7 +1022,7 @@ TEST_F(MapDevMem, read_only_entries_of_a_writable_vma)
 	auto layout = Layout::create({*mem});
 
 	ASSERT_OK(layout);
-	for (std::size_t at = 0; at < layout->size(); at += SZ_4K)
+	for (std::size_t at = 0; at < layout->size(); at += SZ_PAGE)
 		layout->va().touch(at);
 	expect_maps(*layout, DMA_READ);
 	expect_map_fails(*layout, EFAULT, DMA_WRITE);
@@ -1041,7 +1041,7 @@ TEST_F(MapDevMem, copy_in_one_vma)
 		auto layout = Layout::create({*mem});
 
 		ASSERT_OK(layout);
-		expect_refused_once_copied(*layout, copied * SZ_4K);
+		expect_refused_once_copied(*layout, copied * SZ_PAGE);
 	}
 }
 

@@ -17,9 +17,9 @@ namespace pfnmap {
 class VaRange {
 public:
 	/*
-	 * Reserves @size bytes (a multiple of 4 KiB) with PROT_NONE at an
+	 * Reserves @size bytes (a multiple of a page) with PROT_NONE at an
 	 * address that leaves @residue when divided by @modulus, a power of
-	 * two of at least 4 KiB.
+	 * two of at least a page.
 	 */
 	static Result<VaRange> reserve(std::size_t size, std::size_t modulus,
 				       std::uint64_t residue);

@@ -126,7 +126,7 @@ protected:
 	/* Since they have page tables, ordinary pages have references. */
 	void count_page_tables(std::size_t pages) { pages_ = pages; }
 
-	static constexpr std::size_t NR_PAGES = PFNMAP_TEST_SIZE / SZ_4K;
+	static inline const std::size_t NR_PAGES = PFNMAP_TEST_SIZE / SZ_PAGE;
 
 	std::optional<Layout> layout_;
 	Iova iova_;
@@ -154,7 +154,7 @@ TEST_F(PageTest, some_raw_are_not_reserved_any_more)
 	if (HasFatalFailure())
 		return;
 	for (std::size_t page : {0U, 3U, 4U, 15U})
-		ASSERT_ERRNO(0, module().set_reserved(page * SZ_4K, false));
+		ASSERT_ERRNO(0, module().set_reserved(page * SZ_PAGE, false));
 	expect_unmaps();
 }
 
@@ -180,7 +180,7 @@ TEST_F(PageTest, page_in_use_is_refused)
 	ASSERT_ERRNO(0, join());
 	for (std::size_t page = 0; page < NR_PAGES; page++) {
 		SCOPED_TRACE("page " + std::to_string(page));
-		ASSERT_ERRNO(0, module().set_reserved(page * SZ_4K, false));
+		ASSERT_ERRNO(0, module().set_reserved(page * SZ_PAGE, false));
 		for (std::uint32_t flags : {DMA_READ, DMA_WRITE, DMA_RW}) {
 			EXPECT_ERRNO(EFAULT,
 				     container_->map_dma(
@@ -190,7 +190,7 @@ TEST_F(PageTest, page_in_use_is_refused)
 		}
 		EXPECT_TRUE(spare_has_nothing());
 		EXPECT_TRUE(holds(0));
-		ASSERT_ERRNO(0, module().set_reserved(page * SZ_4K, true));
+		ASSERT_ERRNO(0, module().set_reserved(page * SZ_PAGE, true));
 	}
 
 	auto iova = map(*layout);
@@ -223,12 +223,12 @@ TEST_F(PageTest, pin_of_a_bar)
 
 		std::size_t ram = joined ? RAM : 0;
 
-		for (std::size_t at = 0; at < PFNMAP_TEST_SIZE; at += SZ_4K)
+		for (std::size_t at = 0; at < PFNMAP_TEST_SIZE; at += SZ_PAGE)
 			EXPECT_ERRNO(EINVAL, module().pin(*iova + RAM + at));
 		EXPECT_EQ(references(), references_before());
 		EXPECT_TRUE(holds(ram));
 		EXPECT_ERRNO(0, module().pin(*iova));
-		EXPECT_TRUE(joined ? holds(ram, 1) : holds(SZ_4K));
+		EXPECT_TRUE(joined ? holds(ram, 1) : holds(SZ_PAGE));
 		EXPECT_ERRNO(0, module().unpin(*iova));
 		EXPECT_TRUE(holds(ram));
 	}
@@ -282,7 +282,7 @@ LookUpTest::Outcome LookUpTest::map_what_loses_its_permission()
 {
 	Outcome outcome;
 	auto layout = Layout::create({module_piece(PFNMAP_TEST_FAULTS)});
-	auto other = VaRange::reserve(PFNMAP_TEST_SIZE, SZ_4K, 0);
+	auto other = VaRange::reserve(PFNMAP_TEST_SIZE, SZ_PAGE, 0);
 
 	EXPECT_TRUE(layout && other);
 	if (HasFailure())
@@ -290,7 +290,7 @@ LookUpTest::Outcome LookUpTest::map_what_loses_its_permission()
 	EXPECT_ERRNO(0, module().set_on_fault(PFNMAP_TEST_PLAIN));
 	EXPECT_ERRNO(0, other->place(0, PFNMAP_TEST_SIZE, PROT_RW, MAP_SHARED,
 				     module().fd(), PFNMAP_TEST_FAULTS));
-	for (std::size_t at = 0; at < PFNMAP_TEST_SIZE; at += SZ_4K)
+	for (std::size_t at = 0; at < PFNMAP_TEST_SIZE; at += SZ_PAGE)
 		other->touch(at);
 	EXPECT_ERRNO(0, other->protect(0, PFNMAP_TEST_SIZE, PROT_NONE));
 	EXPECT_ERRNO(0, module().set_on_fault(PFNMAP_TEST_CONTEND));
@@ -358,7 +358,7 @@ TEST_F(LookUpTest, closes_before_it_is_mapped)
 
 	ASSERT_OK(lent);
 
-	auto layout = Layout::create({bar_piece(lent->device(), 0, SZ_2M),
+	auto layout = Layout::create({bar_piece(lent->device(), 0, SZ_PMD),
 				      module_piece(PFNMAP_TEST_FAULTS)});
 
 	ASSERT_OK(layout);
@@ -370,7 +370,7 @@ TEST_F(LookUpTest, closes_before_it_is_mapped)
 
 		if (error)
 			return error;
-		error = layout->va().clear(0, SZ_2M);
+		error = layout->va().clear(0, SZ_PMD);
 		lent->close_device();
 		return error ? error : module().go_on();
 	});
@@ -381,7 +381,7 @@ TEST_F(LookUpTest, closes_before_it_is_mapped)
 	ASSERT_ERRNO(0, closer.get());
 	ASSERT_ERRNO(0, error);
 
-	const Extent left[] = {{iova + SZ_2M, module().phys(PFNMAP_TEST_FAULTS),
+	const Extent left[] = {{iova + SZ_PMD, module().phys(PFNMAP_TEST_FAULTS),
 				PFNMAP_TEST_SIZE}};
 
 	EXPECT_TRUE(spare_has_runs(left));
@@ -418,7 +418,7 @@ TEST_F(LookUpTest, others_close_meanwhile)
 	ASSERT_OK(child);
 	ASSERT_OK(lent);
 
-	auto layout = Layout::create({bar_piece(lent->device(), 0, SZ_2M)});
+	auto layout = Layout::create({bar_piece(lent->device(), 0, SZ_PMD)});
 
 	ASSERT_OK(layout);
 
@@ -430,7 +430,7 @@ TEST_F(LookUpTest, others_close_meanwhile)
 
 	/* It would have to wait for the child's end, if it did. */
 	auto closed = std::async(std::launch::async, [&] {
-		static_cast<void>(layout->va().clear(0, SZ_2M));
+		static_cast<void>(layout->va().clear(0, SZ_PMD));
 		lent->close_device();
 	});
 
@@ -441,7 +441,7 @@ TEST_F(LookUpTest, others_close_meanwhile)
 	/* A map of pages that are there may have come to its end. */
 	ASSERT_OK(container_->unmap_dma(iova, PFNMAP_TEST_SIZE));
 	EXPECT_TRUE(spare_has_nothing());
-	EXPECT_TRUE(unmap(*at, SZ_2M));
+	EXPECT_TRUE(unmap(*at, SZ_PMD));
 }
 
 /*
@@ -467,21 +467,21 @@ protected:
 	void expect_pins() const
 	{
 		EXPECT_ERRNO(0, module().pin(iova_));
-		EXPECT_ERRNO(0, module().pin(iova_ + (RAM / 4 - SZ_4K)));
+		EXPECT_ERRNO(0, module().pin(iova_ + (RAM / 4 - SZ_PAGE)));
 		EXPECT_ERRNO(EINVAL, module().pin(iova_ + RAM / 4));
 		EXPECT_ERRNO(EINVAL, module().pin(iova_ + RAM / 4 + BAR / 2));
-		EXPECT_ERRNO(EINVAL, module().pin(iova_ + (RAM / 4 + BAR - SZ_4K)));
+		EXPECT_ERRNO(EINVAL, module().pin(iova_ + (RAM / 4 + BAR - SZ_PAGE)));
 		EXPECT_ERRNO(0, module().pin(iova_ + RAM / 4 + BAR));
-		EXPECT_ERRNO(0, module().pin(iova_ + (RAM + BAR - SZ_4K)));
+		EXPECT_ERRNO(0, module().pin(iova_ + (RAM + BAR - SZ_PAGE)));
 		EXPECT_ERRNO(EINVAL, module().pin(iova_ + RAM + BAR));
 	}
 
 	void expect_unpins() const
 	{
 		EXPECT_ERRNO(0, module().unpin(iova_));
-		EXPECT_ERRNO(0, module().unpin(iova_ + (RAM / 4 - SZ_4K)));
+		EXPECT_ERRNO(0, module().unpin(iova_ + (RAM / 4 - SZ_PAGE)));
 		EXPECT_ERRNO(0, module().unpin(iova_ + RAM / 4 + BAR));
-		EXPECT_ERRNO(0, module().unpin(iova_ + (RAM + BAR - SZ_4K)));
+		EXPECT_ERRNO(0, module().unpin(iova_ + (RAM + BAR - SZ_PAGE)));
 	}
 
 	static constexpr std::size_t NR_PINS = 4;
@@ -493,7 +493,7 @@ TEST_F(PinTest, bar_between_ram_emulated_only)
 	if (HasFatalFailure())
 		return;
 	expect_pins();
-	EXPECT_TRUE(holds(NR_PINS * SZ_4K));
+	EXPECT_TRUE(holds(NR_PINS * SZ_PAGE));
 	expect_unpins();
 	EXPECT_TRUE(holds(0));
 	EXPECT_TRUE(unmap(iova_, layout_->size()));
@@ -537,7 +537,7 @@ TEST_F(PinTest, device_joins_and_leaves)
 	EXPECT_TRUE(holds(RAM, NR_PINS));
 	EXPECT_ERRNO(0, leave());
 	EXPECT_TRUE(spare_has_nothing());
-	EXPECT_TRUE(holds(NR_PINS * SZ_4K));
+	EXPECT_TRUE(holds(NR_PINS * SZ_PAGE));
 	expect_unpins();
 	EXPECT_TRUE(holds(0));
 	EXPECT_TRUE(unmap(iova_, layout_->size()));
@@ -550,7 +550,7 @@ TEST_F(PinTest, device_cannot_join)
 	if (HasFatalFailure())
 		return;
 
-	auto broken = Layout::create({bar_part(0, BAR), hole_piece(SZ_4K)});
+	auto broken = Layout::create({bar_part(0, BAR), hole_piece(SZ_PAGE)});
 
 	ASSERT_OK(broken);
 
@@ -560,7 +560,7 @@ TEST_F(PinTest, device_cannot_join)
 	expect_pins();
 	EXPECT_ERRNO(EFAULT, join());
 	EXPECT_TRUE(spare_has_nothing());
-	EXPECT_TRUE(holds(NR_PINS * SZ_4K));
+	EXPECT_TRUE(holds(NR_PINS * SZ_PAGE));
 	EXPECT_TRUE(unmap(*iova, broken->size()));
 	ASSERT_ERRNO(0, join());
 	EXPECT_TRUE(holds(RAM, NR_PINS));
@@ -582,19 +582,19 @@ TEST_F(PinTest, reserved_pages)
 	if (has(Part::lifetime)) {
 		EXPECT_NE(0, module().pin(iova_ + RAM));
 		EXPECT_NE(0, module().pin(iova_ + (RAM + PFNMAP_TEST_SIZE -
-						   SZ_4K)));
+						   SZ_PAGE)));
 		EXPECT_TRUE(holds(2 * RAM));
 		expect_unmaps();
 		return;
 	}
 	EXPECT_ERRNO(0, module().pin(iova_ + RAM));
-	EXPECT_ERRNO(0, module().pin(iova_ + (RAM + PFNMAP_TEST_SIZE - SZ_4K)));
+	EXPECT_ERRNO(0, module().pin(iova_ + (RAM + PFNMAP_TEST_SIZE - SZ_PAGE)));
 	EXPECT_TRUE(holds(2 * RAM));
 	/* Not any more when it is unpinned. */
 	ASSERT_ERRNO(0, module().set_raw_reserved(false));
 	EXPECT_ERRNO(0, module().unpin(iova_ + RAM));
 	EXPECT_ERRNO(0,
-		     module().unpin(iova_ + (RAM + PFNMAP_TEST_SIZE - SZ_4K)));
+		     module().unpin(iova_ + (RAM + PFNMAP_TEST_SIZE - SZ_PAGE)));
 	expect_unmaps();
 }
 
@@ -630,26 +630,26 @@ TEST_F(PinTest, rom_that_becomes_ram)
 	auto layout = Layout::create({ram_piece(RAM)});
 
 	ASSERT_OK(layout);
-	ASSERT_ERRNO(0, layout->va().place(0, 2 * SZ_4K, PROT_RW, MAP_SHARED,
+	ASSERT_ERRNO(0, layout->va().place(0, 2 * SZ_PAGE, PROT_RW, MAP_SHARED,
 					   mem->get(), rom->value));
 
 	auto iova = map(*layout);
 
 	ASSERT_OK(iova);
 	ASSERT_ERRNO(0, module().pin(*iova));
-	ASSERT_ERRNO(0, module().pin(*iova + SZ_4K));
+	ASSERT_ERRNO(0, module().pin(*iova + SZ_PAGE));
 	EXPECT_TRUE(holds(0));
-	ASSERT_ERRNO(0, layout->place(0, ram_piece(2 * SZ_4K)));
+	ASSERT_ERRNO(0, layout->place(0, ram_piece(2 * SZ_PAGE)));
 	/* And one page that is accounted for. */
-	ASSERT_ERRNO(0, module().pin(*iova + 2 * SZ_4K));
-	EXPECT_TRUE(holds(SZ_4K));
+	ASSERT_ERRNO(0, module().pin(*iova + 2 * SZ_PAGE));
+	EXPECT_TRUE(holds(SZ_PAGE));
 	ASSERT_ERRNO(0, join());
 	EXPECT_TRUE(holds(RAM, 1));
 	EXPECT_ERRNO(0, leave());
-	EXPECT_TRUE(holds(SZ_4K));
+	EXPECT_TRUE(holds(SZ_PAGE));
 	ASSERT_ERRNO(0, join());
 	EXPECT_TRUE(holds(RAM, 1));
-	for (std::size_t at : {std::size_t{0}, SZ_4K, 2 * SZ_4K})
+	for (std::size_t at : {std::size_t{0}, SZ_PAGE, 2 * SZ_PAGE})
 		EXPECT_ERRNO(0, module().unpin(*iova + at));
 	EXPECT_TRUE(holds(RAM));
 	EXPECT_TRUE(unmap(*iova, RAM));

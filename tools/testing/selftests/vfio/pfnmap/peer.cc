@@ -75,7 +75,7 @@ Result<Peer> Peer::open(const std::string &bdf, std::size_t limit)
 
 Iova Peer::iova(Iova at) const
 {
-	return Iova{align_up(at.value, SZ_1G)} + bar_.phys.offset_in(SZ_1G);
+	return Iova{align_up(at.value, SZ_LARGEST)} + bar_.phys.offset_in(SZ_LARGEST);
 }
 
 std::optional<Error> Peer::map(Iova at) const

@@ -23,7 +23,7 @@ public:
 
 	/*
 	 * The BAR at the first gigabyte from @at on, congruent to its physical
-	 * address mod 1 GiB.
+	 * address mod SZ_LARGEST.
 	 */
 	[[nodiscard]] std::optional<Error> map(Iova at) const;
 	[[nodiscard]] std::optional<Error> unmap(Iova at) const;

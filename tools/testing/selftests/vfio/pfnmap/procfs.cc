@@ -185,6 +185,28 @@ Result<PhysRange> pci_resource(const std::string &bdf, std::size_t index)
 	return (*ranges)[index];
 }
 
+Result<Iova> msi_iova(const std::string &bdf)
+{
+	std::string path = "/sys/bus/pci/devices/" + bdf +
+			   "/iommu_group/reserved_regions";
+	auto text = read_file(path);
+
+	if (!text)
+		return text.error();
+
+	std::istringstream lines(*text);
+
+	/* "first last type" */
+	for (std::string line; std::getline(lines, line);) {
+		Iova first;
+
+		if (line.ends_with(" msi") &&
+		    std::sscanf(line.c_str(), "%" SCNx64, &first.value) == 1)
+			return first;
+	}
+	return Error{ENODATA, path};
+}
+
 Result<std::size_t> anon_huge_bytes(Vaddr vaddr)
 {
 	auto smaps = read_file("/proc/self/smaps");
@@ -208,7 +230,7 @@ Result<std::size_t> anon_huge_bytes(Vaddr vaddr)
 
 Result<Pfn> pfn_at(Vaddr vaddr)
 {
-	auto entry = read_words("/proc/self/pagemap", vaddr.value / SZ_4K, 1);
+	auto entry = read_words("/proc/self/pagemap", vaddr.value / SZ_PAGE, 1);
 
 	if (!entry)
 		return entry.error();
@@ -224,10 +246,39 @@ Result<Pfn> pfn_at(Vaddr vaddr)
 	return Pfn{pfn};
 }
 
+Result<PhysRange> first_ram()
+{
+	auto text = read_file("/proc/iomem");
+
+	if (!text)
+		return text.error();
+
+	std::istringstream lines(*text);
+	PhysRange range;
+
+	for (std::string line; std::getline(lines, line);) {
+		if (!line.ends_with(" : System RAM") ||
+		    std::sscanf(line.c_str(), "%" SCNx64 "-%" SCNx64,
+				&range.first.value, &range.last.value) != 2)
+			continue;
+		/* All addresses are 0 for who may not know them. */
+		if (!range.last.value)
+			return Error{EPERM, "/proc/iomem"};
+		return range;
+	}
+	return Error{ENODATA, "/proc/iomem"};
+}
+
 Result<std::optional<Pfn>> find_pfns(std::span<const bool> reserved)
 {
-	constexpr std::uint64_t first = 1;
-	auto flags = read_words("/proc/kpageflags", first, 64 * SZ_1M / SZ_4K);
+	auto ram = first_ram();
+
+	if (!ram)
+		return ram.error();
+
+	std::uint64_t first =
+		std::max(std::uint64_t{1}, ram->first.value / SZ_PAGE);
+	auto flags = read_words("/proc/kpageflags", first, 64 * SZ_1M / SZ_PAGE);
 
 	if (!flags)
 		return flags.error();

@@ -57,16 +57,22 @@ Result<std::vector<PhysRange>> pci_resources(const std::string &bdf);
 /* Region @index of them. ENODATA if the device has none there. */
 Result<PhysRange> pci_resource(const std::string &bdf, std::size_t index);
 
+/* The first of the IOVAs that the interrupts of the PCI device @bdf go to. */
+Result<Iova> msi_iova(const std::string &bdf);
+
 /* Bytes of huge pages in the anonymous mapping that @vaddr lies in. */
 Result<std::size_t> anon_huge_bytes(Vaddr vaddr);
 
 /* The page frame present at @vaddr. ENXIO if none is, EPERM if not root. */
 Result<Pfn> pfn_at(Vaddr vaddr);
 
+/* The lowest RAM of the machine. EPERM if not root. */
+Result<PhysRange> first_ram();
+
 /*
- * The first of consecutive page frames from 1 up to 64 MiB that have a struct
- * page and are reserved or not as @reserved says, one element a page. Empty if
- * there is no such place. PFN 0 is left out: type1 takes it for "none yet".
+ * The first of consecutive page frames in 64 MiB from the lowest RAM on that have
+ * a struct page and are reserved or not as @reserved says, one element a page. Empty
+ * if there is no such place. PFN 0 is left out: type1 takes it for "none yet".
  */
 Result<std::optional<Pfn>> find_pfns(std::span<const bool> reserved);
 

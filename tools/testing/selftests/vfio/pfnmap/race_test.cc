@@ -382,7 +382,7 @@ TEST_F(Race, mprotect)
 			if (int error = va.protect(RAM / 4 + BAR / 2, BAR / 4,
 						   prot))
 				return error;
-			if (int error = va.protect(0, SZ_4K, prot))
+			if (int error = va.protect(0, SZ_PAGE, prot))
 				return error;
 			std::this_thread::yield();
 		}
@@ -478,15 +478,15 @@ TEST_F(Race, faults_of_other_threads)
 
 	/* One more beside race()'s own, which starts at the other end. */
 	Opponent third([&] {
-		for (std::size_t at = BAR; at; at -= SZ_2M / 4)
-			layout->va().touch(at - SZ_4K);
+		for (std::size_t at = BAR; at; at -= SZ_PMD / 4)
+			layout->va().touch(at - SZ_PAGE);
 		return 0;
 	});
 
 	race(
 		*layout,
 		[&] {
-			for (std::size_t at = 0; at < BAR; at += SZ_2M) {
+			for (std::size_t at = 0; at < BAR; at += SZ_PMD) {
 				layout->va().touch(at);
 				elsewhere->va().touch(at);
 			}
@@ -556,7 +556,8 @@ TEST_F(Race, unmap_all)
 /* Several threads map side by side, in one IOMMU page table's reach. */
 TEST_F(Race, many_mappers)
 {
-	constexpr std::size_t THREADS = 4, PART = BAR / THREADS;
+	constexpr std::size_t THREADS = 4;
+	const std::size_t PART = BAR / THREADS;
 	auto layout = layout_of({bar_part(0, BAR)});
 	std::atomic<int> maps = 0, alone = THREADS;
 	auto more = [&](int rounds) {
@@ -970,10 +971,10 @@ private:
 	int map_one(std::size_t at)
 	{
 		if (int error = unless_refused(container_.map_dma(
-			    iova_ + at, vaddr_ + at, SZ_4K, DMA_RW)))
+			    iova_ + at, vaddr_ + at, SZ_PAGE, DMA_RW)))
 			return error;
 		return unless_refused(
-			code(container_.unmap_dma(iova_ + at, SZ_4K)));
+			code(container_.unmap_dma(iova_ + at, SZ_PAGE)));
 	}
 
 	int ask()
@@ -1008,7 +1009,7 @@ int RaceIoctl::run()
 	int error = 0;
 	{
 		Opponent first([this] { return map_one(0); });
-		Opponent second([this] { return map_one(SZ_4K); });
+		Opponent second([this] { return map_one(SZ_PAGE); });
 		Opponent third([this] { return ask(); });
 
 		auto happened = [this] {
@@ -1043,7 +1044,7 @@ TEST_F(RaceContainers, ioctl_while_the_group_leaves)
 
 	NEED_PART(Part::fixes);
 
-	std::size_t size = RaceIoctl::MAPPERS * SZ_4K;
+	std::size_t size = RaceIoctl::MAPPERS * SZ_PAGE;
 	auto layout = Layout::create({ram_piece(size)});
 
 	ASSERT_OK(layout);

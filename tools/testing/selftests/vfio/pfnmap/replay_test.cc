@@ -168,21 +168,21 @@ TEST_F(Replay, many_runs)
 {
 	std::vector<Piece> pieces;
 
-	for (std::size_t at = BAR; at; at -= SZ_2M) {
-		pieces.push_back(bar_part(at - SZ_2M, SZ_2M));
-		pieces.push_back(ram_piece(SZ_4K));
+	for (std::size_t at = BAR; at; at -= SZ_PMD) {
+		pieces.push_back(bar_part(at - SZ_PMD, SZ_PMD));
+		pieces.push_back(ram_piece(SZ_PAGE));
 	}
-	for (std::size_t at = 0; at < 32 * SZ_4K; at += 2 * SZ_4K)
-		pieces.push_back(bar_part(at, SZ_4K));
-	add(Layout::create(pieces), BAR / SZ_2M * SZ_4K);
+	for (std::size_t at = 0; at < 32 * SZ_PAGE; at += 2 * SZ_PAGE)
+		pieces.push_back(bar_part(at, SZ_PAGE));
+	add(Layout::create(pieces), BAR / SZ_PMD * SZ_PAGE);
 	expect_join_maps();
 	expect_unmaps();
 }
 
 TEST_F(Replay, many_mappings)
 {
-	for (std::size_t at = 0; at < BAR; at += SZ_2M) {
-		add(Layout::create({bar_part(at, SZ_2M)}), 0);
+	for (std::size_t at = 0; at < BAR; at += SZ_PMD) {
+		add(Layout::create({bar_part(at, SZ_PMD)}), 0);
 		add(Layout::create({ram_piece(RAM)}), RAM);
 	}
 	expect_join_maps();
@@ -277,29 +277,29 @@ protected:
 TEST_F(ReplayFails, hole)
 {
 	add(Layout::create({ram_piece(RAM), bar_part(0, BAR),
-			    ram_piece(SZ_4K)}), RAM + SZ_4K);
+			    ram_piece(SZ_PAGE)}), RAM + SZ_PAGE);
 
 	Layout &last = layout(2);
 
-	ASSERT_ERRNO(0, last.va().clear(RAM + BAR, SZ_4K));
+	ASSERT_ERRNO(0, last.va().clear(RAM + BAR, SZ_PAGE));
 	expect_look_ups(2 * RAM, [&] { expect_join_fails(EFAULT); });
 	expect_join_fails(EFAULT);
 
 	/* With the hole filled, as if nothing had been. */
-	ASSERT_ERRNO(0, last.place(RAM + BAR, ram_piece(SZ_4K)));
+	ASSERT_ERRNO(0, last.place(RAM + BAR, ram_piece(SZ_PAGE)));
 	expect_join_maps();
 	expect_unmaps();
 }
 
 TEST_F(ReplayFails, first_page_is_a_hole)
 {
-	add(Layout::create({ram_piece(SZ_4K), bar_part(0, BAR)}), SZ_4K);
+	add(Layout::create({ram_piece(SZ_PAGE), bar_part(0, BAR)}), SZ_PAGE);
 
 	Layout &last = layout(2);
 
-	ASSERT_ERRNO(0, last.va().clear(0, SZ_4K));
+	ASSERT_ERRNO(0, last.va().clear(0, SZ_PAGE));
 	expect_join_fails(EFAULT);
-	ASSERT_ERRNO(0, last.place(0, ram_piece(SZ_4K)));
+	ASSERT_ERRNO(0, last.place(0, ram_piece(SZ_PAGE)));
 	expect_join_maps();
 	expect_unmaps();
 }
@@ -307,15 +307,15 @@ TEST_F(ReplayFails, first_page_is_a_hole)
 /* The undo looks for what was mapped, and not behind that. */
 TEST_F(Replay, fails_at_once)
 {
-	constexpr std::size_t before = 8 * SZ_4K, behind = SZ_2M;
+	const std::size_t before = 8 * SZ_PAGE, behind = SZ_PMD;
 
 	NEED_PART(Part::fixes);
-	add(Layout::create({ram_piece(before), ram_piece(SZ_4K),
-			    ram_piece(behind)}), before + SZ_4K + behind);
+	add(Layout::create({ram_piece(before), ram_piece(SZ_PAGE),
+			    ram_piece(behind)}), before + SZ_PAGE + behind);
 	add(Layout::create({ram_piece(behind)}), behind);
-	ASSERT_ERRNO(0, layout(0).va().clear(before, SZ_4K));
+	ASSERT_ERRNO(0, layout(0).va().clear(before, SZ_PAGE));
 	expect_look_ups(before, [&] { expect_join_fails(EFAULT); });
-	ASSERT_ERRNO(0, layout(0).place(before, ram_piece(SZ_4K)));
+	ASSERT_ERRNO(0, layout(0).place(before, ram_piece(SZ_PAGE)));
 	expect_join_maps();
 	expect_unmaps();
 }
@@ -346,15 +346,16 @@ TEST_F(ReplayFails, no_right_to_lock)
 
 TEST_F(ReplayFails, reserved_iova)
 {
-	/* Where x86 devices write to for an interrupt. */
-	constexpr Iova msi{0xfee00000};
+	/* Where the device writes to for an interrupt. */
+	auto msi = msi_iova(spare());
 	auto layout = Layout::create({bar_part(0, SZ_1M)});
 
+	ASSERT_OK(msi);
 	ASSERT_OK(layout);
-	ASSERT_ERRNO(0, container_->map_dma(msi, layout->start(), SZ_1M,
+	ASSERT_ERRNO(0, container_->map_dma(*msi, layout->start(), SZ_1M,
 					    DMA_RW));
 	expect_join_fails(EINVAL);
-	EXPECT_TRUE(unmap(msi, SZ_1M));
+	EXPECT_TRUE(unmap(*msi, SZ_1M));
 	expect_join_maps();
 	expect_unmaps();
 }

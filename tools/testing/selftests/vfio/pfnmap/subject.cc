@@ -15,7 +15,8 @@ constexpr std::uint32_t DMA_RW = VFIO_DMA_MAP_FLAG_READ |
 				 VFIO_DMA_MAP_FLAG_WRITE;
 
 /* What the CPU's page tables can have entries for. */
-constexpr std::uint64_t CPU_PGSIZES = SZ_4K | SZ_2M | SZ_1G;
+const std::uint64_t CPU_PGSIZES =
+	SZ_PAGE | SZ_PMD | (HAS_PUD_ENTRIES ? SZ_PUD : 0);
 
 /* The leaves that @size bytes from @start to @phys need at least. */
 std::vector<Extent> fewest_leaves(std::uint64_t start, Phys phys,
@@ -34,7 +35,7 @@ std::size_t fewest_faults(Vaddr start, Phys phys, std::size_t size)
 
 	return static_cast<std::size_t>(std::ranges::count_if(
 		entries, [&last_table](const Extent &entry) {
-			std::uint64_t table = entry.iova.value / SZ_2M;
+			std::uint64_t table = entry.iova.value / SZ_PMD;
 
 			return std::exchange(last_table, table) != table;
 		}));
@@ -250,7 +251,7 @@ void Subject::touch(benchmark::State &state, std::size_t bytes)
 			layout.start().value);
 		std::size_t end = std::min(bytes, layout.size());
 		auto seconds = bench_.meter.time([first, end] {
-			for (std::size_t at = 0; at < end; at += SZ_4K)
+			for (std::size_t at = 0; at < end; at += SZ_PAGE)
 				static_cast<void>(first[at]);
 			return std::optional<Error>{};
 		});

@@ -37,7 +37,7 @@ int ModuleDevice::set_reserved(std::uint64_t offset, bool on) const
 
 int ModuleDevice::set_raw_reserved(bool on) const
 {
-	for (std::size_t at = 0; at < PFNMAP_TEST_SIZE; at += SZ_4K) {
+	for (std::size_t at = 0; at < PFNMAP_TEST_SIZE; at += SZ_PAGE) {
 		if (int error = set_reserved(PFNMAP_TEST_RAW + at, on))
 			return error;
 	}

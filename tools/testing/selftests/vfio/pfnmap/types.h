@@ -12,12 +12,35 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <unistd.h>
+
 namespace pfnmap {
 
 inline constexpr std::size_t SZ_4K = std::size_t{1} << 12;
 inline constexpr std::size_t SZ_1M = std::size_t{1} << 20;
 inline constexpr std::size_t SZ_2M = std::size_t{1} << 21;
 inline constexpr std::size_t SZ_1G = std::size_t{1} << 30;
+
+/*
+ * What the CPU's page tables have entries for, on the machine that this runs on: a
+ * page, and what 2 MiB and 1 GiB are where pages have 4 KiB.
+ */
+inline const std::size_t SZ_PAGE = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+inline const std::size_t SZ_PMD = SZ_PAGE / 8 * SZ_PAGE;
+inline const std::size_t SZ_PUD = SZ_PAGE / 8 * SZ_PMD;
+
+/* Does the CPU map a file by PUD entries? No kernel for arm64 does. */
+#ifdef __aarch64__
+inline constexpr bool HAS_PUD_ENTRIES = false;
+#else
+inline constexpr bool HAS_PUD_ENTRIES = true;
+#endif
+
+/*
+ * The largest leaf that addresses are aligned for. PUD entries of other pages than
+ * those of 4 KiB would be of 64 GiB or 4 TiB, and neither CPU nor IOMMU has them.
+ */
+inline const std::size_t SZ_LARGEST = SZ_PAGE == SZ_4K ? SZ_PUD : SZ_PMD;
 
 template <class Space>
 struct Address {
@@ -46,16 +69,16 @@ using Iova = Address<struct IovaSpace>;
 using Vaddr = Address<struct VaddrSpace>;
 using Phys = Address<struct PhysSpace>;
 
-/* A page frame number: a count of 4 KiB pages, never of bytes. */
+/* A page frame number: a count of pages, never of bytes. */
 struct Pfn {
 	std::uint64_t value = 0;
 
 	constexpr auto operator<=>(const Pfn &) const = default;
 };
 
-constexpr Phys to_phys(Pfn pfn)
+inline Phys to_phys(Pfn pfn)
 {
-	return {pfn.value * SZ_4K};
+	return {pfn.value * SZ_PAGE};
 }
 
 constexpr std::uint64_t align_up(std::uint64_t value, std::uint64_t alignment)

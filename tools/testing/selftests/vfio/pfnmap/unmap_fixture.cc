@@ -79,7 +79,7 @@ testing::AssertionResult UnmapTest::holds(std::size_t ram,
 	if (!now)
 		return testing::AssertionFailure() << now.error().message();
 	expected.memory.locked += ram;
-	expected.pins += static_cast<std::int64_t>(ram / SZ_4K + pins);
+	expected.pins += static_cast<std::int64_t>(ram / SZ_PAGE + pins);
 	if (*now == expected)
 		return testing::AssertionSuccess();
 	return testing::AssertionFailure()
@@ -122,7 +122,7 @@ UnmapTest::looks_up(std::size_t ram, const std::function<void()> &call)
 		       << lookups.error().message();
 
 	/* One that ends a run is looked up again, to start the next one. */
-	std::size_t most = 2 * ram / SZ_4K;
+	std::size_t most = 2 * ram / SZ_PAGE;
 
 	if (*lookups <= most)
 		return testing::AssertionSuccess();

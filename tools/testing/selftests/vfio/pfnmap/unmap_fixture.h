@@ -54,8 +54,8 @@ protected:
 	expect_no_objects_lost(const std::function<void(std::size_t)> &times);
 
 	/* A BAR between two pieces of RAM, @RAM bytes together. */
-	static constexpr std::size_t RAM = 40 * SZ_4K;
-	static constexpr std::size_t BAR = 8 * SZ_2M;
+	static inline const std::size_t RAM = 40 * SZ_PAGE;
+	static inline const std::size_t BAR = 8 * SZ_PMD;
 
 	static Result<Layout> mixed_layout();
 

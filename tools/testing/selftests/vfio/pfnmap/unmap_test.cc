@@ -131,10 +131,10 @@ TEST_F(Unmap, many_runs)
 {
 	std::vector<Piece> pieces;
 
-	for (std::size_t at = BAR; at; at -= SZ_2M)
-		pieces.push_back(bar_part(at - SZ_2M, SZ_2M));
-	for (std::size_t at = 0; at < 200 * SZ_4K; at += 2 * SZ_4K)
-		pieces.push_back(bar_part(at, SZ_4K));
+	for (std::size_t at = BAR; at; at -= SZ_PMD)
+		pieces.push_back(bar_part(at - SZ_PMD, SZ_PMD));
+	for (std::size_t at = 0; at < 200 * SZ_PAGE; at += 2 * SZ_PAGE)
+		pieces.push_back(bar_part(at, SZ_PAGE));
 	pieces.push_back(bar_part(0, BAR));
 
 	auto layout = Layout::create(pieces);
@@ -149,14 +149,14 @@ TEST_F(Unmap, many_runs_of_bar_and_ram)
 	std::vector<Piece> pieces;
 
 	for (std::size_t i = 0; i < 64; i += 2) {
-		pieces.push_back(bar_part(i * SZ_4K, SZ_4K));
-		pieces.push_back(ram_piece(SZ_4K));
+		pieces.push_back(bar_part(i * SZ_PAGE, SZ_PAGE));
+		pieces.push_back(ram_piece(SZ_PAGE));
 	}
 
 	auto layout = Layout::create(pieces);
 
 	ASSERT_OK(layout);
-	expect_unmaps(*layout, 32 * SZ_4K);
+	expect_unmaps(*layout, 32 * SZ_PAGE);
 }
 
 /* Several mappings that go with one call. */
@@ -233,7 +233,7 @@ TEST_F(Unmap, failed_map)
 	/* The last run may never have been mapped, but the one before it. */
 	auto layout = Layout::create(
 		{ram_piece(RAM), bar_part(BAR / 2, BAR / 2),
-		 bar_part(0, BAR / 2), hole_piece(SZ_4K)});
+		 bar_part(0, BAR / 2), hole_piece(SZ_PAGE)});
 
 	ASSERT_OK(layout);
 
@@ -278,7 +278,7 @@ protected:
 	 */
 	void expect_all_dirty(Iova iova, std::size_t size, std::size_t ram)
 	{
-		std::size_t pages = size / SZ_4K;
+		std::size_t pages = size / SZ_PAGE;
 		std::vector<std::uint64_t> bitmap((pages + 63) / 64 + 1);
 
 		bitmap.back() = UNTOUCHED;
@@ -328,7 +328,7 @@ TEST_F(UnmapDirty, ram_bar_ram)
 TEST_F(UnmapDirty, two_in_one_bitmap)
 {
 	/* The second one's bits do not begin in a word of their own. */
-	constexpr std::size_t first = 5 * SZ_4K;
+	const std::size_t first = 5 * SZ_PAGE;
 	auto layout = Layout::create({bar_part(0, BAR)});
 
 	ASSERT_OK(layout);
@@ -344,7 +344,7 @@ TEST_F(UnmapDirty, two_in_one_bitmap)
 TEST_F(UnmapDirty, failed_map)
 {
 	auto layout =
-		Layout::create({bar_part(0, BAR), hole_piece(SZ_4K)});
+		Layout::create({bar_part(0, BAR), hole_piece(SZ_PAGE)});
 
 	ASSERT_OK(layout);
 	expect_map_fails(*layout, EFAULT);
@@ -388,14 +388,14 @@ TEST_F(UnmapVaddr, restored_elsewhere)
 
 	auto runs = layout->runs(*iova);
 	auto elsewhere = Layout::create(
-		{hole_piece(SZ_4K), bar_part(SZ_4K, BAR), ram_piece(RAM)});
+		{hole_piece(SZ_PAGE), bar_part(SZ_PAGE, BAR), ram_piece(RAM)});
 
 	ASSERT_OK(runs);
 	ASSERT_OK(elsewhere);
 	expect_look_ups(0, [&] {
 		invalidate(*iova, layout->size());
 		EXPECT_ERRNO(0, env().container().map_dma(
-					*iova, elsewhere->start() + SZ_4K,
+					*iova, elsewhere->start() + SZ_PAGE,
 					layout->size(),
 					VFIO_DMA_MAP_FLAG_VADDR));
 	});
@@ -519,7 +519,7 @@ void UnmapCycles::expect_nothing_lost(const Layout &layout)
 
 	ASSERT_OK(after);
 	/* Half a page a cycle. */
-	EXPECT_LE(*before, *after + CYCLES * SZ_4K / 2);
+	EXPECT_LE(*before, *after + CYCLES * SZ_PAGE / 2);
 }
 
 TEST_F(UnmapCycles, bar)
@@ -542,9 +542,9 @@ TEST_F(UnmapCycles, mixed)
 {
 	/* More than one run of each kind, so that each has to be recorded. */
 	auto layout = Layout::create(
-		{ram_piece(4 * SZ_4K), bar_part(0, SZ_2M),
-		 bar_part(2 * SZ_2M, SZ_2M), ram_piece(4 * SZ_4K),
-		 bar_part(0, SZ_4K), bar_part(4 * SZ_4K, SZ_4K)});
+		{ram_piece(4 * SZ_PAGE), bar_part(0, SZ_PMD),
+		 bar_part(2 * SZ_PMD, SZ_PMD), ram_piece(4 * SZ_PAGE),
+		 bar_part(0, SZ_PAGE), bar_part(4 * SZ_PAGE, SZ_PAGE)});
 
 	ASSERT_OK(layout);
 	expect_nothing_lost(*layout);
@@ -552,9 +552,9 @@ TEST_F(UnmapCycles, mixed)
 
 TEST_F(UnmapCycles, failed_maps)
 {
-	auto layout = Layout::create({ram_piece(4 * SZ_4K), bar_part(0, SZ_2M),
-				      bar_part(2 * SZ_2M, SZ_2M),
-				      hole_piece(SZ_4K)});
+	auto layout = Layout::create({ram_piece(4 * SZ_PAGE), bar_part(0, SZ_PMD),
+				      bar_part(2 * SZ_PMD, SZ_PMD),
+				      hole_piece(SZ_PAGE)});
 
 	ASSERT_OK(layout);
 

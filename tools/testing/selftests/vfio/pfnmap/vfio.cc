@@ -204,7 +204,7 @@ Container::unmap_dma(Iova iova, std::size_t size,
 	unmap.flags = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP;
 	unmap.iova = iova.value;
 	unmap.size = size;
-	answer.pgsize = SZ_4K;
+	answer.pgsize = SZ_PAGE;
 	answer.size = bitmap.size_bytes();
 	answer.data = reinterpret_cast<decltype(answer.data)>(bitmap.data());
 	std::memcpy(raw.data(), &unmap, sizeof(unmap));

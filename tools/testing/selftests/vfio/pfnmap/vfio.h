@@ -63,7 +63,7 @@ public:
 
 	/*
 	 * The same with VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP: @bitmap gets one
-	 * bit for each 4 KiB from @iova on, set if the page is dirty.
+	 * bit for each page from @iova on, set if the page is dirty.
 	 */
 	Result<std::size_t> unmap_dma(Iova iova, std::size_t size,
 				      std::span<std::uint64_t> bitmap) const;

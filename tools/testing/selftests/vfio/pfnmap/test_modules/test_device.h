@@ -2,7 +2,7 @@
 /*
  * What the device of pfnmap_test_device.ko can be asked for beside what every
  * VFIO device answers. Its file is mapped with mmap(2): PFNMAP_TEST_SIZE bytes
- * of RAM at PFNMAP_TEST_RAW as VM_PFNMAP, as many other ones at
+ * (16 pages) of RAM at PFNMAP_TEST_RAW as VM_PFNMAP, as many other ones at
  * PFNMAP_TEST_PAGES as ordinary pages. PFNMAP_TEST_FAULTS has the same bytes as
  * PFNMAP_TEST_RAW, of which each page is entered by a fault of its own.
  */
@@ -13,7 +13,12 @@
 #include <linux/types.h>
 
 #define PFNMAP_TEST_NAME	"pfnmap_test"
-#define PFNMAP_TEST_SIZE	(16 * 4096UL)
+#ifdef __KERNEL__
+#define PFNMAP_TEST_PAGE	PAGE_SIZE
+#else
+#define PFNMAP_TEST_PAGE	pfnmap::SZ_PAGE
+#endif
+#define PFNMAP_TEST_SIZE	(16 * PFNMAP_TEST_PAGE)
 #define PFNMAP_TEST_RAW		0UL
 #define PFNMAP_TEST_PAGES	PFNMAP_TEST_SIZE
 #define PFNMAP_TEST_FAULTS	(2 * PFNMAP_TEST_SIZE)
