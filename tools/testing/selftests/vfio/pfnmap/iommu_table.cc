@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "fd.h"
+#include "smmu.h"
 
 namespace pfnmap {
 namespace {
@@ -159,7 +160,9 @@ Result<std::vector<Extent>> parse_iommu_table(std::string_view dump)
 	return leaves;
 }
 
-Result<std::vector<Extent>> read_iommu_table(const std::string &bdf)
+namespace {
+
+Result<std::vector<Extent>> read_vtd_table(const std::string &bdf)
 {
 	constexpr int TRIES = 10;
 	constexpr std::chrono::milliseconds PAUSE{2};
@@ -181,6 +184,13 @@ Result<std::vector<Extent>> read_iommu_table(const std::string &bdf)
 			return table;
 		std::this_thread::sleep_for(PAUSE);
 	}
+}
+
+} // namespace
+
+Result<std::vector<Extent>> read_iommu_table(const std::string &bdf)
+{
+	return has_smmu(bdf) ? read_smmu_tables(bdf) : read_vtd_table(bdf);
 }
 
 std::vector<Extent> join_runs(std::span<const Extent> extents)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The oracle: what the IOMMU really translates, from the page-table dump that
- * VT-d has in debugfs (CONFIG_INTEL_IOMMU_DEBUGFS), and what it ought to.
+ * VT-d has in debugfs (CONFIG_INTEL_IOMMU_DEBUGFS) or from an SMMUv3's own tables,
+ * and what it ought to.
  */
 #ifndef PFNMAP_IOMMU_TABLE_H
 #define PFNMAP_IOMMU_TABLE_H
@@ -19,7 +20,7 @@ namespace pfnmap {
 
 /*
  * The leaves a device's DMA goes through, by ascending IOVA. @bdf is its PCI
- * address. ENOENT without the dump, ENODATA while nothing is attached to the
+ * address. ENOENT with neither dump nor SMMUv3, ENODATA while nothing is attached to the
  * device that has page tables.
  */
 Result<std::vector<Extent>> read_iommu_table(const std::string &bdf);
