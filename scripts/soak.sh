@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # lab soak [KERNEL...] [--steps N] [--seed N] [--rounds N] [--bar SIZE] [--dry-run] - fuzz and race for long
 #
-# Boot each KERNEL (default: the pfnmap kernel of every base) in QEMU and run what
-# scripts/suites has for soak: pfnmap_fuzz for N steps (default: 200000, in tests of
+# Boot each KERNEL (default: all that scripts/suites names for soak) in QEMU and run what
+# is there for it or, if nothing is, for the pfnmap kernel of its base and architecture: pfnmap_fuzz for N steps (default: 200000, in tests of
 # 250; seed 1), then the tests that race, again and again (--rounds N, default: 20),
 # also with guest CPUs that run at once, as far as QEMU can (see lab boot --mttcg):
 # the way to find data races with a -kcsan kernel. Then, in a guest whose clock
@@ -36,10 +36,14 @@ args_flag dry_run --dry-run
 parse_args "$@"
 all=''
 if ((!${#kernels[@]})); then
-	kernels=("${BASES[@]/%/-pfnmap}")
+	mapfile -t kernels < <(parts soak | cut -d' ' -f2 | awk '!seen[$0]++')
 	all=yes
 fi
-[[ -n $dry_run ]] || need source kernel harness vm check test
+for kernel in "${kernels[@]}"; do
+	parse_kernel "$kernel"
+	mapfile -t groups < <(architecture_groups kernel harness vm)
+	[[ -n $dry_run ]] || need source "${groups[@]}" check test
+done
 
 timeout=$((600 + steps * SECONDS_A_STEP + rounds * SECONDS_A_ROUND))
 ((timeout > SECONDS_OF_LATENCY)) || timeout=$SECONDS_OF_LATENCY
@@ -56,17 +60,32 @@ soak_part() {
 		status=$?
 }
 
+# rows_of KERNEL: of scripts/suites, as parts prints them
+rows_of() {
+	MACHINE_BAR=$bar parts soak "$BASE" |
+		awk -v own="$1" -v other="$BASE-pfnmap$ARCH_SUFFIX" '
+			$2 == own { rows[++count] = $0 }
+			$2 == other { others[++more] = $0 }
+			END {
+				for (i = 1; i <= count; i++)
+					print rows[i]
+				for (i = 1; !count && i <= more; i++)
+					print others[i]
+			}
+		'
+}
+
 for kernel in "${kernels[@]}"; do
 	parse_kernel "$kernel"
-	while read -r name _ machine options; do
+	while read -r name for_kernel machine options; do
 		# Latency in a kernel that checks itself says nothing.
 		[[ -z $CHECKS || $name != latency-* ]] || continue
 		options=${options//@steps/$steps}
 		options=${options//@seed/$seed}
 		options=${options//@rounds/$rounds}
 		read -ra words <<<"$options"
-		soak_part "${name/-$BASE/-${KERNEL/-pfnmap/}}" "$KERNEL" "$machine" "${words[@]}"
-	done < <(MACHINE_BAR=$bar parts soak "$BASE")
+		soak_part "${name/-${for_kernel/-pfnmap/}/-${KERNEL/-pfnmap/}}" "$KERNEL" "$machine" "${words[@]}"
+	done < <(rows_of "$KERNEL")
 done
 if [[ -n $all && -n $dry_run ]]; then
 	echo "mutants: scripts/mutants.sh"

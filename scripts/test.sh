@@ -29,7 +29,7 @@ source "$LAB_TOP/scripts/lib/ktap.sh"
 source "$LAB_TOP/scripts/lib/machines.sh"
 
 # Estimates, for two cores, from nothing; and what .lab/ may take in the end.
-MINUTES=80 DISK=25 MEMORY=12
+MINUTES=88 DISK=25 MEMORY=12
 
 host='' guest='' dry_run='' install_only='' jobs=2
 args_flag host --host
@@ -135,7 +135,12 @@ kernels() {
 if [[ -z $dry_run ]]; then
 	need_room "$DISK" "$MEMORY"
 	say "up to $MINUTES minutes on two cores from nothing, and $DISK GiB of disk"
-	need source kernel harness vm table check deb selftests test bare modules dkms
+	groups=()
+	for kernel in $(kernels); do
+		split_kernel "$kernel"
+		mapfile -t -O "${#groups[@]}" groups < <(architecture_groups kernel harness vm)
+	done
+	need source "${groups[@]}" table check deb selftests test bare modules dkms
 fi
 [[ -z $install_only ]] || exit 0
 
@@ -143,8 +148,10 @@ fi
 for kernel in $(kernels); do
 	build "$kernel"
 done
-for base in "${BASES[@]}"; do
-	[[ -n $dry_run || -z ${BUILT[$base-pfnmap]:-} ]] || build_initramfs "$base"
+for kernel in "${!BUILT[@]}"; do
+	[[ -z $dry_run ]] || continue
+	parse_kernel "$kernel"
+	build_initramfs "$BASE"
 done
 
 # A folder of tests/ is a part; base/ is one for each base. Those that are tagged as

@@ -78,6 +78,35 @@ totals() {
 	[[ $output == *"5.0-pfnmap"*"$BASE-pfnmap"* ]]
 }
 
+# says NAME: what parse_kernel makes of a kernel's name
+says() {
+	LAB_TOP=$PWD VERB=boot bash -c 'source scripts/lib/common.sh && parse_kernel "$1" &&
+		echo "$TREE $FLAVOUR $ARCHITECTURE ${PAGES:--} ${CHECKS:--} ${IMAGE#"$BUILD/"}"' - "$1"
+}
+
+@test "lab: what a kernel is built for is in its name, before what it checks" {
+	run says "$K"
+	[ "$output" = "$K pfnmap x86 - - arch/x86/boot/bzImage" ]
+	run says "$K-debug"
+	[ "$output" = "$K pfnmap x86 - debug arch/x86/boot/bzImage" ]
+	run says "$BASE-stock-arm64"
+	[ "$output" = "$BASE-stock stock arm64 - - arch/arm64/boot/Image" ]
+	run says "$K-arm64-64k-debug"
+	[ "$output" = "$K pfnmap arm64 64k debug arch/arm64/boot/Image" ]
+	for name in "$K-arm64-4k" "$K-64k" "$K-debug-arm64" "$BASE-arm64"; do
+		run says "$name"
+		[ "$status" -eq 1 ]
+		[[ $output == *"no kernel '$name'"*"-arm64-64k"* ]]
+	done
+}
+
+@test "suites: a row has the machines of what its kernel is built for" {
+	run bash -c 'LAB_TOP=$PWD VERB=test; export LAB_TOP; source scripts/lib/common.sh
+		source scripts/lib/machines.sh; parts test "$1"' - "$BASE"
+	[[ $output == *" $K-arm64 smmuv3 "* ]]
+	[[ $output != *" $K smmuv3 "* && $output != *"-arm64 intel"* ]]
+}
+
 @test "deb: an unknown base and a missing configuration are named" {
 	run ./lab deb
 	[ "$status" -eq 2 ]
