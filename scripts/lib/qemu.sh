@@ -26,8 +26,10 @@ release_qemu() {
 		mv "$root.new" "$root"
 	fi
 	lib=$root/usr/lib/$(gcc -print-multiarch)
-	loader=$(find "$root/usr/lib64" "$root/lib64" "$lib" -name 'ld-linux*' 2>/dev/null | head -n 1)
-	[[ -n $loader ]] || die "${root#"$LAB_TOP"/} has no loader"
+	for loader in "$root"/{usr/,}lib64/ld-linux-*; do
+		[[ ! -e $loader ]] || break
+	done
+	[[ -e $loader ]] || die "${root#"$LAB_TOP"/} has no loader"
 	# shellcheck disable=SC2034 # for the caller
 	QEMU=(env "QEMU_MODULE_DIR=$lib/qemu" "$loader" --library-path "$lib"
 		"$root/usr/bin/$program" -L "$root/usr/share/qemu")
