@@ -80,7 +80,7 @@ checkout() {
 @test "verbs: a new machine and a new base are tested and soaked" {
 	checkout
 	cd "$COPY"
-	echo 'odd  max  odd-iommu  bar=1M  4G' >>scripts/machines
+	echo 'odd  x86  -  q35  max  odd-iommu  bar=1M  4G' >>scripts/machines
 	mkdir series/9.9
 	echo 'Package: linux-source-9.9' >series/9.9/BASE
 	for verb in test soak; do
