@@ -29,7 +29,7 @@ source "$LAB_TOP/scripts/lib/ktap.sh"
 source "$LAB_TOP/scripts/lib/machines.sh"
 
 # Estimates, for two cores, from nothing; and what .lab/ may take in the end.
-MINUTES=88 DISK=25 MEMORY=12
+MINUTES=80 DISK=25 MEMORY=12
 
 host='' guest='' dry_run='' install_only='' jobs=2
 args_flag host --host
