@@ -91,7 +91,7 @@ args_command cmd
 parse_args "$@"
 [[ -z $dry_run ]] || verbose=yes
 find_distribution "$kernel" || parse_kernel "$kernel"
-[[ -n $machine ]] || machine=$(machines_of '*' "$ARCHITECTURE" | head -n 1)
+[[ -n $machine ]] || machine=$(machines_of '*' "$ARCHITECTURE" | sed -n 1p)
 find_machine "$machine"
 [[ $MACHINE_ARCHITECTURE == "$ARCHITECTURE" ]] ||
 	usage_error "$KERNEL is for $ARCHITECTURE, and $machine is not"

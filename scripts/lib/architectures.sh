@@ -6,7 +6,7 @@
 # rows FILE: the lines of scripts/FILE that are no comment
 rows() { grep -Ev '^(#|$)' "$LAB_TOP/scripts/$1"; }
 
-DEFAULT_ARCHITECTURE=$(rows architectures | awk '{ print $1; exit }')
+DEFAULT_ARCHITECTURE=$(rows architectures | awk 'NR == 1 { print $1 }')
 
 # find_architecture NAME: its line in ARCHITECTURE and ARCH_{PAGES,MAKE,COMPILER,IMAGE,
 # DEBIAN,QEMU,CONSOLE}; an empty field is an empty string. ARCH_SUFFIX is what tells it

@@ -8,7 +8,7 @@
 source "$LAB_TOP/scripts/lib/apt.sh"
 
 # program_package PROGRAM: the package that scripts/packages has for it
-program_package() { rows packages | awk -v program="$1" '$2 == program { print $3; exit }'; }
+program_package() { rows packages | awk -v program="$1" '$2 == program && !n++ { print $3 }'; }
 
 # release_qemu PROGRAM RELEASE: sets QEMU to the command of that release's; fetches it
 # first if it is not there
