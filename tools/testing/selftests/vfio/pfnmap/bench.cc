@@ -458,7 +458,7 @@ void Rows::add_access(const std::string &name)
 			auto seconds = bench.meter.time([p, size] {
 				auto *first = static_cast<const volatile char *>(p);
 
-				for (std::size_t at = 0; at < size; at += SZ_4K)
+				for (std::size_t at = 0; at < size; at += SZ_PAGE)
 					static_cast<void>(first[at]);
 				return std::optional<Error>{};
 			});

@@ -266,21 +266,21 @@ TEST_F(Faults, map_of_a_device_that_was_opened)
 		lent->close_device();
 		ASSERT_FALSE(lent->open_device());
 
-		auto layout = Layout::create({bar_piece(lent->device(), 0, SZ_2M)});
+		auto layout = Layout::create({bar_piece(lent->device(), 0, SZ_PMD)});
 
 		ASSERT_OK(layout);
 
-		Iova iova = take_iova(SZ_2M, layout->phys_of_start());
+		Iova iova = take_iova(SZ_PMD, layout->phys_of_start());
 		int error = call_failing(nth, [&] {
 			return env().container().map_dma(
-				iova, layout->start(), SZ_2M, DMA_RW);
+				iova, layout->start(), SZ_PMD, DMA_RW);
 		});
 
 		if (error) {
 			EXPECT_ERRNO(ENOMEM, error);
 		} else {
 			EXPECT_TRUE(table_has_runs(*layout->runs(iova)));
-			EXPECT_TRUE(unmap_dma(iova, SZ_2M));
+			EXPECT_TRUE(unmap_dma(iova, SZ_PMD));
 		}
 		EXPECT_TRUE(table_is_empty());
 		EXPECT_TRUE(holds(0));
@@ -616,18 +616,18 @@ bool FaultsRevoked::join_and_close(const Extent &stays, LentDevice &lent,
 		return true;
 	}
 
-	auto goes = Layout::create({bar_piece(lent.device(), 0, SZ_2M)});
+	auto goes = Layout::create({bar_piece(lent.device(), 0, SZ_PMD)});
 
 	if (!goes) {
 		ADD_FAILURE() << goes.error().message();
 		return true;
 	}
 
-	Iova at = take_iova(SZ_2M, lent.device().bar.phys);
+	Iova at = take_iova(SZ_PMD, lent.device().bar.phys);
 
-	EXPECT_ERRNO(0, env().container().map_dma(at, goes->start(), SZ_2M,
+	EXPECT_ERRNO(0, env().container().map_dma(at, goes->start(), SZ_PMD,
 						  DMA_RW));
-	EXPECT_ERRNO(0, goes->va().clear(0, SZ_2M));
+	EXPECT_ERRNO(0, goes->va().clear(0, SZ_PMD));
 	if (early)
 		lent.close_device();
 
@@ -641,7 +641,7 @@ bool FaultsRevoked::join_and_close(const Extent &stays, LentDevice &lent,
 		(early ? before_ : after_) |= has_own_domain(stays.iova);
 		EXPECT_ERRNO(0, leave());
 	}
-	EXPECT_TRUE(unmap_dma(at, SZ_2M));
+	EXPECT_TRUE(unmap_dma(at, SZ_PMD));
 	return joined && !happened();
 }
 

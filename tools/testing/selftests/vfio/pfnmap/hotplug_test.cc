@@ -9,10 +9,9 @@
 #include <string>
 #include <utility>
 
-#include "exporter.h"
+#include "exporter_fixture.h"
 #include "fd.h"
 #include "procfs.h"
-#include "unmap_fixture.h"
 
 namespace pfnmap {
 namespace {
@@ -86,19 +85,13 @@ Result<MemoryBlock> MemoryBlock::take_offline()
 	return Error{error, "no memory can be taken offline"};
 }
 
-class Hotplug : public UnmapTest {
+class Hotplug : public ExporterTest {
 protected:
 	void SetUp() override
 	{
-		UnmapTest::SetUp();
+		ExporterTest::SetUp();
 		if (IsSkipped() || HasFatalFailure())
 			return;
-
-		auto exporter = Exporter::open();
-
-		if (!exporter)
-			GTEST_SKIP() << "needs pfnmap_test_exporter.ko: "
-				     << exporter.error().message();
 
 		auto block = MemoryBlock::take_offline();
 
@@ -109,18 +102,18 @@ protected:
 		block_.emplace(std::move(*block));
 
 		auto layout = Layout::create(
-			{exporter->piece(block_->phys(), SZ_2M)});
+			{exporter().piece(block_->phys(), SZ_PMD)});
 
 		ASSERT_OK(layout);
 		layout_.emplace(std::move(*layout));
-		iova_ = take_iova(SZ_2M, block_->phys());
+		iova_ = take_iova(SZ_PMD, block_->phys());
 	}
 
 	const MemoryBlock &block() const { return *block_; }
 
 	int map() const
 	{
-		return env().container().map_dma(iova_, layout_->start(), SZ_2M,
+		return env().container().map_dma(iova_, layout_->start(), SZ_PMD,
 						 DMA_RW);
 	}
 
@@ -132,19 +125,15 @@ private:
 
 TEST_F(Hotplug, memory_is_offline)
 {
-	auto exporter = Exporter::open();
-
 	/* It is the memory that is refused, not the exporter. */
-	ASSERT_OK(exporter);
-
-	auto device = Layout::create({exporter->piece(bar().phys, SZ_2M)});
+	auto device = Layout::create({part(0, SZ_PMD)});
 
 	ASSERT_OK(device);
 
-	Iova iova = take_iova(SZ_2M, bar().phys);
+	Iova iova = take_iova(SZ_PMD, bar().phys);
 
-	EXPECT_ERRNO(0, map_dma(iova, device->start(), SZ_2M));
-	EXPECT_TRUE(unmap_dma(iova, SZ_2M));
+	EXPECT_ERRNO(0, map_dma(iova, device->start(), SZ_PMD));
+	EXPECT_TRUE(unmap_dma(iova, SZ_PMD));
 	EXPECT_ERRNO(EFAULT, map());
 	ASSERT_ERRNO(0, block().set_online(true));
 	EXPECT_ERRNO(EFAULT, map());
@@ -158,10 +147,9 @@ TEST_F(Hotplug, memory_goes_meanwhile)
 		online = !online;
 		return block().set_online(online);
 	});
-
 	int met = 0, before = 0;
 
-	/* A turn that a map has seen the end of, or both. */
+	/* Turns that ended while a map went on, or between two. */
 	while (met < TURNS && !other.has_failed()) {
 		EXPECT_ERRNO(EFAULT, map());
 

@@ -66,7 +66,7 @@ private:
 	std::size_t size_; /* 0 when moved from */
 };
 
-/* What the address of so many bytes is to have in common with their offset. */
+/* The modulus: 1 GiB at most, whatever sizes of entries an architecture has. */
 std::size_t alignment_of(std::size_t size)
 {
 	return std::min(std::bit_floor(size), SZ_1G);
@@ -75,7 +75,7 @@ std::size_t alignment_of(std::size_t size)
 class Placement : public DmaTest {
 protected:
 	/* What the tests need of the BAR. */
-	static constexpr std::size_t LEAST = 16 * SZ_1M;
+	static inline const std::size_t LEAST = 8 * SZ_PMD;
 
 	void SetUp() override
 	{
@@ -115,8 +115,8 @@ TEST_F(Placement, whole_bar)
 {
 	EXPECT_TRUE(is_congruent(0, bar().size));
 	/* It is no chance: there are others now, and another size. */
-	auto first = Placed::create(bar_part(0, 3 * SZ_4K));
-	auto second = Placed::create(bar_part(0, 5 * SZ_4K));
+	auto first = Placed::create(bar_part(0, 3 * SZ_PAGE));
+	auto second = Placed::create(bar_part(0, 5 * SZ_PAGE));
 
 	ASSERT_OK(first);
 	ASSERT_OK(second);
@@ -127,7 +127,7 @@ TEST_F(Placement, whole_bar)
 TEST_F(Placement, part_that_begins_elsewhere)
 {
 	/* As beside an MSI-X table, */
-	EXPECT_TRUE(is_congruent(2 * SZ_4K, bar().size - 2 * SZ_4K));
+	EXPECT_TRUE(is_congruent(2 * SZ_PAGE, bar().size - 2 * SZ_PAGE));
 	/* and where no entry of the alignment's size fits, but smaller ones do. */
 	EXPECT_TRUE(is_congruent(bar().size / 4, bar().size / 2));
 }
@@ -137,7 +137,8 @@ TEST_F(Placement, large_entries)
 	/* Those of pages of this program. Smaller entries take 512 times as many. */
 	constexpr long FAULTS_BY_THE_WAY = 16;
 	auto policy = ScopedSetting::set(THP_POLICY, "always");
-	std::size_t entry = bar().size >= SZ_1G ? SZ_1G : SZ_2M;
+	std::size_t entry = HAS_PUD_ENTRIES && bar().size >= SZ_PUD ? SZ_PUD :
+									SZ_PMD;
 	std::size_t size = std::min(std::bit_floor(bar().size), 4 * SZ_1G);
 	auto placed = Placed::create(bar_part(0, size));
 
@@ -147,7 +148,7 @@ TEST_F(Placement, large_entries)
 
 	long faults = page_faults();
 
-	for (std::size_t at = 0; at < size; at += SZ_2M)
+	for (std::size_t at = 0; at < size; at += SZ_PMD)
 		placed->touch(at);
 	faults = page_faults() - faults;
 	EXPECT_LE(static_cast<long>(size / entry), faults);
@@ -157,7 +158,7 @@ TEST_F(Placement, large_entries)
 /* An address in the middle of nothing, which no alignment leads to. */
 class PlacementAsked : public Placement {
 protected:
-	static constexpr std::size_t SIZE = 2 * SZ_2M;
+	static inline const std::size_t SIZE = 2 * SZ_PMD;
 
 	void SetUp() override
 	{
@@ -165,13 +166,13 @@ protected:
 		if (IsSkipped() || HasFatalFailure())
 			return;
 
-		auto range = VaRange::reserve(SIZE + 2 * SZ_4K, SZ_2M, SZ_4K);
+		auto range = VaRange::reserve(SIZE + 2 * SZ_PAGE, SZ_PMD, SZ_PAGE);
 
 		ASSERT_OK(range);
 		range_.emplace(std::move(*range));
 	}
 
-	Vaddr asked() const { return range_->start() + SZ_4K; }
+	Vaddr asked() const { return range_->start() + SZ_PAGE; }
 	VaRange &range() { return *range_; }
 
 private:
@@ -180,7 +181,7 @@ private:
 
 TEST_F(PlacementAsked, free_address_is_taken)
 {
-	ASSERT_EQ(0, range().punch(SZ_4K, SIZE));
+	ASSERT_EQ(0, range().punch(SZ_PAGE, SIZE));
 
 	auto placed = Placed::create(bar_part(0, SIZE), asked());
 
@@ -206,7 +207,7 @@ TEST_F(PlacementAsked, fixed_address_of_others_is_taken)
 		SCOPED_TRACE(flags ? "MAP_FIXED" : "a hint");
 
 		/* With room for the padding, or else a hint is not taken. */
-		auto wide = VaRange::reserve(2 * SIZE, SZ_2M, SZ_4K);
+		auto wide = VaRange::reserve(2 * SIZE, SZ_PMD, SZ_PAGE);
 
 		ASSERT_OK(wide);
 		if (!flags) {
@@ -263,7 +264,7 @@ TEST_F(PlacementAsked, the_only_room_is_taken)
 	/* Neighbouring pages stay, or the room would grow into what is free. */
 	Filler filler(SIZE);
 
-	ASSERT_EQ(0, range().punch(SZ_4K, SIZE));
+	ASSERT_EQ(0, range().punch(SZ_PAGE, SIZE));
 
 	auto placed = Placed::create(bar_part(0, SIZE));
 
@@ -274,7 +275,7 @@ TEST_F(PlacementAsked, the_only_room_is_taken)
 /* mremap(2) of three vmas at once to @at in @to: 0 or errno */
 int move_three(Vaddr from, std::size_t size, VaRange &to, std::size_t at)
 {
-	std::size_t third = align_up(size / 3, SZ_4K);
+	std::size_t third = align_up(size / 3, SZ_PAGE);
 
 	if (mprotect(reinterpret_cast<void *>((from + third).value), third,
 		     PROT_READ))
@@ -305,16 +306,16 @@ bool moves_several()
 TEST_F(PlacementAsked, several_vmas_move_as_those_of_ram)
 {
 	Piece piece = bar_part(0, SIZE);
-	auto ram = VaRange::reserve(SIZE, SZ_2M, 0);
+	auto ram = VaRange::reserve(SIZE, SZ_PMD, 0);
 	auto placed = Placed::create(piece);
 	int error = moves_several() ? 0 : EFAULT;
 
 	ASSERT_OK(ram);
 	ASSERT_OK(placed);
 	ASSERT_EQ(0, ram->place(0, SIZE, PROT_RW, MAP_PRIVATE | MAP_ANONYMOUS));
-	EXPECT_ERRNO(error, move_three(ram->start(), SIZE, range(), SZ_4K));
+	EXPECT_ERRNO(error, move_three(ram->start(), SIZE, range(), SZ_PAGE));
 	EXPECT_EQ(0, ram->clear(0, SIZE));
-	ASSERT_ERRNO(error, move_three(placed->start(), SIZE, range(), SZ_4K));
+	ASSERT_ERRNO(error, move_three(placed->start(), SIZE, range(), SZ_PAGE));
 	if (error)
 		return;
 	placed->release();

@@ -10,38 +10,15 @@
 #include <unistd.h>
 
 #include "calls.h"
-#include "exporter.h"
+#include "exporter_fixture.h"
 #include "procfs.h"
 #include "series.h"
-#include "unmap_fixture.h"
 
 namespace pfnmap {
 namespace {
 
-class Walk : public UnmapTest {
+class Walk : public ExporterTest {
 protected:
-	void SetUp() override
-	{
-		UnmapTest::SetUp();
-		if (IsSkipped() || HasFatalFailure())
-			return;
-
-		auto exporter = Exporter::open();
-
-		if (!exporter)
-			GTEST_SKIP() << "needs pfnmap_test_exporter.ko: "
-				     << exporter.error().message();
-		exporter_.emplace(std::move(*exporter));
-	}
-
-	const Exporter &exporter() const { return *exporter_; }
-
-	/* @size bytes of the BAR at @offset, mapped by the exporter. */
-	Piece part(std::size_t offset, std::size_t size, int prot = PROT_RW) const
-	{
-		return exporter().piece(bar().phys + offset, size, prot);
-	}
-
 	/* Makes all entries of @layout there are. */
 	static void touch(const Layout &layout)
 	{
@@ -60,9 +37,6 @@ protected:
 	/* It is there by entries of @entry bytes: a walk for each @table bytes. */
 	void expect_walk_each(std::size_t entry, std::size_t table,
 			      std::size_t size);
-
-private:
-	std::optional<Exporter> exporter_;
 };
 
 std::optional<Walk::Cost> Walk::cost_of_map(const Layout &layout)
