@@ -43,7 +43,7 @@ look_up() {
 		RESULTS=$LAB_TOP/results/${BASH_REMATCH[2]}/clients-${BASH_REMATCH[1]}.json
 		groups+=(modules)
 	else
-		usage_error "no base '$1'; there are ${BASES[*]}, and $(distributions)"
+		usage_error "no base '$1'; there are ${BASES[*]}, and $(distributions) with a base behind it, debian12-$DEFAULT_BASE"
 	fi
 }
 

@@ -17,9 +17,11 @@
 VERB=docs
 # shellcheck source=scripts/lib/common.sh
 source "$LAB_TOP/scripts/lib/common.sh"
+# shellcheck source=scripts/lib/texts.sh
+source "$LAB_TOP/scripts/lib/texts.sh"
 
 INDEX=docs/tests.md
-BEGIN='<!-- ./lab docs tests -->' END='<!-- end -->'
+BEGIN='<!-- ./lab docs tests -->'
 
 check=''
 args_flag check --check
@@ -29,21 +31,9 @@ tmpdir
 
 # new_index: the file of the index as it should be, to stdout
 new_index() {
-	local file=$LAB_TOP/$INDEX
-	if ! grep -qxF -e "$BEGIN" "$file" || ! grep -qxF -e "$END" "$file"; then
-		die "$INDEX has no line '$BEGIN' or no '$END'"
-	fi
 	python3 "$LAB_TOP/scripts/lib/test_index.py" "$LAB_TOP/$HARNESS" \
 		"$LAB_TOP/series/mutants" >"$WORK_TMP/index" || die "there is no index of tests"
-	awk -v begin="$BEGIN" -v end="$END" -v index_file="$WORK_TMP/index" '
-		$0 == end { inside = 0 }
-		!inside
-		$0 == begin {
-			inside = 1
-			while ((getline line < index_file) > 0)
-				print line
-		}
-	' "$file"
+	between_marks "$INDEX" "$BEGIN" "$WORK_TMP/index"
 }
 
 # svg_stamp DOT: the last line of the SVG that was made of it
@@ -64,16 +54,7 @@ draw() {
 
 outdated=0
 new_index >"$WORK_TMP/new"
-if ! cmp -s "$LAB_TOP/$INDEX" "$WORK_TMP/new"; then
-	outdated=$((outdated + 1))
-	if [[ -n $check ]]; then
-		diff -u --label "$INDEX" --label "$INDEX, from the sources" \
-			"$LAB_TOP/$INDEX" "$WORK_TMP/new" || true
-	else
-		cat "$WORK_TMP/new" >"$LAB_TOP/$INDEX"
-		say "written: $INDEX"
-	fi
-fi
+put_text "$INDEX" "$WORK_TMP/new" "the sources" "$check" || outdated=1
 for dot in "$LAB_TOP"/docs/*.dot; do
 	[[ -f $dot ]] || continue
 	svg=${dot%.dot}.svg

@@ -25,6 +25,8 @@
 VERB=figures
 # shellcheck source=scripts/lib/common.sh
 source "$LAB_TOP/scripts/lib/common.sh"
+# shellcheck source=scripts/lib/texts.sh
+source "$LAB_TOP/scripts/lib/texts.sh"
 # shellcheck source=scripts/lib/tree.sh
 source "$LAB_TOP/scripts/lib/tree.sh"
 
@@ -52,15 +54,7 @@ differ=0
 for file in "${FILES[@]}"; do
 	make_figures "$file" >"$WORK_TMP/new"
 	[[ -s $WORK_TMP/new ]] || die "nothing came of $file"
-	! cmp -s "$LAB_TOP/$file" "$WORK_TMP/new" || continue
-	differ=$((differ + 1))
-	if [[ -n $check ]]; then
-		diff -u --label "$file" --label "$file, from results/" \
-			"$LAB_TOP/$file" "$WORK_TMP/new" || true
-	else
-		cat "$WORK_TMP/new" >"$LAB_TOP/$file"
-		say "written: $file"
-	fi
+	put_text "$file" "$WORK_TMP/new" results/ "$check" || differ=$((differ + 1))
 done
 if [[ -n $check ]]; then
 	((!differ)) || die "$differ files differ from results/; './lab figures' makes them anew"

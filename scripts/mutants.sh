@@ -26,6 +26,8 @@ source "$LAB_TOP/scripts/lib/tree.sh"
 source "$LAB_TOP/scripts/lib/kbuild.sh"
 # shellcheck source=scripts/lib/guest.sh
 source "$LAB_TOP/scripts/lib/guest.sh"
+# shellcheck source=scripts/lib/texts.sh
+source "$LAB_TOP/scripts/lib/texts.sh"
 # shellcheck source=scripts/lib/mutants.sh
 source "$LAB_TOP/scripts/lib/mutants.sh"
 
@@ -104,24 +106,12 @@ print_table() {
 	done
 }
 
-# write_table: between the two markers of the file
+# write_table: between the two marks of the file
 write_table() {
-	local file=$LAB_TOP/$TABLE begin='<!-- ./lab mutants --table -->' end='<!-- end -->'
-	if ! grep -qxF "$begin" "$file" || ! grep -qxF "$end" "$file"; then
-		die "$TABLE has no line '$begin' or no '$end'"
-	fi
 	tmpdir
 	print_table >"$WORK_TMP/table"
-	awk -v begin="$begin" -v end="$end" -v table="$WORK_TMP/table" '
-		$0 == end { inside = 0 }
-		!inside
-		$0 == begin {
-			inside = 1
-			while ((getline line < table) > 0)
-				print line
-		}
-	' "$file" >"$WORK_TMP/new"
-	cat "$WORK_TMP/new" >"$file"
+	between_marks "$TABLE" '<!-- ./lab mutants --table -->' "$WORK_TMP/table" >"$WORK_TMP/new"
+	cat "$WORK_TMP/new" >"$LAB_TOP/$TABLE"
 }
 
 if [[ -n $list ]]; then

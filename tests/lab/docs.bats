@@ -96,6 +96,7 @@ complaint() {
 		[[ $word != -- ]] || break
 		[[ $word =~ ^[0-9]+\.[0-9]+(-[a-z0-9-]+)?$ ]] || continue
 		word=${word%-debug} word=${word%-kcsan} word=${word%-gcov}
+		[[ ! $word =~ ^(.+)-arm64(-16k|-64k)?$ ]] || word=${BASH_REMATCH[1]}
 		[[ $KNOWN == *" $word "* || $KNOWN == *" $word-pfnmap "* ]] || echo "no kernel or base '$word'"
 	done
 	# lab bare has a command of the lab behind its --.
