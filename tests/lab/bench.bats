@@ -50,8 +50,8 @@ made_up() {
 		[ "$status" -eq 1 ]
 		[[ $options == *"--bar "* && -n $kernels ]]
 		# No time is worth anything without, no count comes with it.
-		[[ $name == counts && $options == *" --count"* && $options != *--icount* ||
-			$name != counts && $options == --icount* ]]
+		[[ $name == counts* && $options == *" --count"* && $options != *--icount* ||
+			$name != counts* && $options == --icount* ]]
 	done < <(grep -Ev '^(#|$)' scripts/cells)
 }
 

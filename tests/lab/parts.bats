@@ -643,7 +643,7 @@ marks() {
 		lines: [{line_number: 5, count: 1}, {line_number: 25, count: 0}, {line_number: 45, count: 1}]}]}' \
 		>"$BATS_TEST_TMPDIR/gcov"
 	python3 scripts/lib/coverage.py "$TREE" refs/lab/start refs/lab/series /dev/null \
-		"$BATS_TEST_TMPDIR/gcov" >"$BATS_TEST_TMPDIR/out"
+		"$BATS_TEST_TMPDIR" "$BATS_TEST_TMPDIR/gcov" >"$BATS_TEST_TMPDIR/out"
 	diff - "$BATS_TEST_TMPDIR/out" <<-'END'
 		patch                                              lines   run
 		1-one         1 mm: Change line 5                      1     1  100.0 %
