@@ -527,11 +527,14 @@ newer() {
 	git -C "$TREE" log --format=%b refs/lab/start..HEAD | grep -qx 'Assisted-by: Somebody'
 	git -C "$TREE" config "branch.$BRANCH.description" | grep -qx 'Said by a test.'
 
-	patch=$(find "$COPY/series/$BASE" -name '[0-9]*.patch' ! -path '*/before-*' | sort | tail -n 1)
+	# The last patch with a comment: no later one then has the line in its context.
+	patch=$(grep -rlE '^\+ \* [A-Z]' --include='[0-9]*.patch' "$COPY/series/$BASE" |
+		grep -v /before- | sort | tail -n 1)
+	file=$(awk '/^\+\+\+ b\//{ file = substr($2, 3) } /^\+ \* [A-Z]/ && !seen++ { print file }' "$patch")
 	sed -i '0,/^+ \* [A-Z]/s/^+ \* [A-Z].*/&./' "$patch"
 	run ! cmp -s "$patch" "${patch#"$COPY"/}"
 	"$COPY/lab" apply "$BASE-pfnmap"
-	[ "$(newer)" = "./$(sed -n 's/^+++ b.//p' "$patch" | head -n 1)" ]
+	[ "$(newer)" = "./$file" ]
 }
 
 @test "refresh: gives what was applied, with the figures of results/" {
