@@ -154,6 +154,17 @@ unknown_line() {
 	fails "patch failed: $TYPE1" releases "$(unknown_line)"
 }
 
+@test "module-releases: a point release too few, one too many" {
+	copy_repository
+	releases=$(sed -n 's/^Modules: //p' "series/$BASE/BASE")
+	[ -n "$releases" ] || skip "series/$BASE/BASE names no Modules"
+	passes module-releases "$START..$SERIES"
+	sed -i "s/^Modules: .*/Modules: ${releases#* }/" "$COPY/series/$BASE/BASE"
+	fails "to be taken in or out: ${releases%% *}" module-releases "$START..$SERIES"
+	sed -i "s/^Modules: .*/Modules: $BASE.107 $releases/" "$COPY/series/$BASE/BASE"
+	fails "to be taken in or out: $BASE.107" module-releases "$START..$SERIES"
+}
+
 # An upstream source that is here without a network: the files that are touched as
 # they were, made by COMMAND out of what the tree's base has.
 upstream_has() {
@@ -356,6 +367,7 @@ helpers_of() {
 	figures) echo git jq diff ;;
 	kerneldoc) echo git perl+python3 comm ;;
 	modules) echo git make nm comm ;;
+	module-releases) echo git apt-cache tar cmp ;;
 	range-diff) echo git diff sed ;;
 	releases) echo git apt-cache awk ;;
 	sparse) echo git make sparse comm ;;
@@ -367,7 +379,7 @@ helpers_of() {
 # range_for GATE: one that it passes
 range_for() {
 	case $1 in
-	cover | range-diff | releases | upstream) echo "$START..$SERIES" ;;
+	cover | module-releases | range-diff | releases | upstream) echo "$START..$SERIES" ;;
 	kerneldoc) echo "$SERIES..$(commit mm/memory.c append '/* Nothing follows. */')" ;;
 	*) echo "$SERIES..$(good)" ;;
 	esac
