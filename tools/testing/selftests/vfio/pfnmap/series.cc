@@ -49,6 +49,15 @@ const Row &row(Part part)
 	return *std::ranges::find(table(), part, &Row::part);
 }
 
+/* Modules of the series on a kernel that is as its distribution has built it? */
+bool is_vfio_out_of_tree()
+{
+	/* Nothing is there if it is no module. */
+	auto taint = read_file("/sys/module/vfio/taint");
+
+	return taint && taint->find('O') != std::string::npos;
+}
+
 } // namespace
 
 bool has(Part part)
@@ -86,18 +95,17 @@ bool is_all_there()
 
 bool has_mended_mm()
 {
-	/* Nothing is there if it is no module. */
-	auto taint = read_file("/sys/module/vfio/taint");
-
-	return has(Part::fixes) &&
-	       !(taint && taint->find('O') != std::string::npos);
+	return has(Part::fixes) && !is_vfio_out_of_tree();
 }
 
 const char *reason_to_skip(Part part)
 {
-	if (has(part) || is_all_there())
+	if (has(part))
 		return nullptr;
-	return row(part).skipped;
+	if ((part == Part::walk || part == Part::placement) &&
+	    is_vfio_out_of_tree())
+		return "the part is in mm/, and VFIO out of tree";
+	return is_all_there() ? nullptr : row(part).skipped;
 }
 
 } // namespace pfnmap
