@@ -368,8 +368,11 @@ export_series() {
 # text is the description of the part's branch and whose figures are those of
 # results/
 export_part() {
-	local base=$1 tree=$2 range=$3 part=$4 dir=$5 text
+	local base=$1 tree=$2 range=$3 part=$4 dir=$5 text prefix
 	tmpdir
+	prefix=$(base_field "$base" Prefix)
+	prefix=${prefix:-PATCH}
+	[[ " $(base_field "$base" RFC) " != *" $part "* ]] || prefix="RFC $prefix"
 	part_text "$base" "$tree" "$part" >"$WORK_TMP/description"
 	[[ -s $WORK_TMP/description ]] ||
 		die "there is no text for the cover letter of $base${part:+, part $part}: its branch has no description, and series/ no letter"
@@ -378,7 +381,7 @@ export_part() {
 	git -C "$tree" branch -f --no-track export "${range##*..}"
 	git -C "$tree" config branch.export.description "$text"
 	format_patches "$base" "$tree" "${range%%..*}..export" "$dir" \
-		--cover-letter --cover-from-description=subject
+		--subject-prefix="$prefix" --cover-letter --cover-from-description=subject
 	git -C "$tree" branch -q -D export
 	base_line "$base" >>"$dir/0000-cover-letter.patch"
 }
