@@ -4,16 +4,16 @@
 #
 # Run QEMU inside the VM with a vfio-pci device and no other VFIO option, on the
 # stock and on the patched kernel of BASE (default: of every base), with a BAR of 4 GiB
-# and of 128 GiB, and print what one region_add of the BAR and one reset
-# (region_del and region_add) cost, and how large the entries are that fit where QEMU
-# has the BAR mapped. The QEMUs are this machine's own and that of
+# and of 128 GiB, and print how many times as long one region_add of the BAR and one
+# reset (region_del and region_add) take on the stock kernel, and how large the entries
+# are that fit where QEMU has the BAR mapped. The QEMUs are this machine's own and that of
 # the next Debian release, if the machine's mirror has it. Each time the BAR is
 # mapped the IOMMU's tables are checked; a wrong entry is a failure.
 #
-# The times are wall-clock times of an emulated CPU, so only their ratio says
+# The times, in us, are wall-clock times of an emulated CPU, so only their ratio says
 # something. A reset's is the mean of ten, but of one where a stock kernel maps
-# 128 GiB, which takes a minute each time. All of it stays in .lab/clients/, the
-# table's figures in results/BASE/clients.json, from where `lab figures` takes them.
+# 128 GiB, which takes a minute each time. They are in results/BASE/clients.json, from
+# where `lab figures` takes them; all else stays in .lab/clients/.
 #
 # Of a DISTRIBUTION-BASE (debian12-6.12) it is Debian's own kernel with its modules and
 # with ours, and a BAR of 4 GiB. Such kernels do not show the IOMMU's tables, so these

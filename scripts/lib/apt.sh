@@ -113,24 +113,28 @@ apt_closure() {
 		--no-install-recommends "$2" | awk '$1 == "Inst" { print $2 }'
 }
 
-# apt_unpack SUITE DIRECTORY PACKAGE...: their files below DIRECTORY, or those only that
-# fit APT_FILES, patterns of tar's; nothing of theirs is run; fails when they cannot be
-# fetched
-APT_FILES='*'
+# apt_unpack SUITE DIRECTORY PACKAGE...: their files below DIRECTORY, or those only whose
+# names fit APT_FILES, an extended regular expression; nothing of theirs is run; fails
+# when they cannot be fetched or have no such file
+APT_FILES=.
 apt_unpack() {
-	local suite=$1 root=$2 debs deb patterns=()
+	local suite=$1 root=$2 debs deb
 	debs=$(apt_root "$1")/debs
-	[[ $APT_FILES == '*' ]] || read -ra patterns <<<"$APT_FILES"
 	shift 2
 	rm -rf "$debs" "$root"
 	mkdir -p "$debs" "$root"
 	(cd "$debs" && apt_of "$suite" apt-get -qq download "$@") \
 		>"$LAB_LOG/apt-download-$suite.log" 2>&1 || return 1
-	# /lib may come as a folder or as a link to usr/lib; either will do.
+	: >"$debs/unpacked"
 	for deb in "$debs"/*.deb; do
-		dpkg-deb --fsys-tarfile "$deb" |
-			tar -x -C "$root" --keep-directory-symlink \
-				--wildcards "${patterns[@]}" || return 1
+		dpkg-deb --fsys-tarfile "$deb" >"$debs/tar" || return 1
+		tar -tf "$debs/tar" >"$debs/names" || return 1
+		grep -E "$APT_FILES" "$debs/names" >"$debs/members" || continue
+		# /lib may come as a folder or as a link to usr/lib; either will do.
+		tar -x -C "$root" --keep-directory-symlink --no-recursion \
+			-T "$debs/members" -f "$debs/tar" || return 1
+		cat "$debs/members" >>"$debs/unpacked"
 	done
+	[[ -s $debs/unpacked ]] || return 1
 	rm -rf "$debs"
 }

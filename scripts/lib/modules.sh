@@ -138,16 +138,21 @@ distributions() { awk '$1 ~ /^debian/ { print $1 }' "$LAB_TOP/scripts/releases" 
 # fetch_kernel VERSION SUITE WHAT: .lab/distribution/VERSION/WHAT has the files of its
 # headers or, of its image, vmlinuz and what VFIO consists of; sets KERNEL_FILES
 fetch_kernel() {
-	local version=$1 suite=$2 what=$3 packages=() APT_FILES='*'
+	local version=$1 suite=$2 what=$3 packages=() part more APT_FILES=.
 	KERNEL_FILES=$LAB_DIR/distribution/$version/$what
 	[[ ! -d $KERNEL_FILES ]] || return 0
 	case $what in
 	headers) packages=("linux-headers-$version" "linux-headers-${version%-*}-common"
 		"linux-kbuild-${version%-*}") ;;
 	image)
-		packages=("linux-image-$version")
+		# That of a newer kernel depends on others, which have the files.
+		more=$(for part in base binary modules; do
+			apt_of "$suite" apt-cache pkgnames "linux-$part-$version"
+		done)
+		# shellcheck disable=SC2206 # one word a package
+		packages=("linux-image-$version" $more)
 		# shellcheck disable=SC2034 # for apt_unpack
-		APT_FILES="*/vmlinuz-* */modules.builtin* */modules.order */drivers/vfio */virt/lib"
+		APT_FILES='/(vmlinuz|vmlinuz-.*|modules\.builtin.*|modules\.order|drivers/vfio/.+|virt/lib/.+)$'
 		;;
 	esac
 	say "fetching ${packages[0]}"
@@ -162,6 +167,11 @@ fetch_kernel() {
 	[[ ! -d $KERNEL_FILES.new/usr/lib/modules ]] || {
 		mkdir -p "$KERNEL_FILES.new/lib"
 		mv "$KERNEL_FILES.new/usr/lib/modules" "$KERNEL_FILES.new/lib/"
+	}
+	# A newer one is copied into /boot by what installs it.
+	[[ ! -f $KERNEL_FILES.new/lib/modules/$version/vmlinuz ]] || {
+		mkdir -p "$KERNEL_FILES.new/boot"
+		mv "$KERNEL_FILES.new/lib/modules/$version/vmlinuz" "$KERNEL_FILES.new/boot/vmlinuz-$version"
 	}
 	mv "$KERNEL_FILES.new" "$KERNEL_FILES"
 }
