@@ -101,9 +101,9 @@ def read_patches(tree, start, end):
 
 
 def added_lines(tree, start, end, patches):
-    """The C code and comments that the patches have added and left there."""
+    """The kernel's C code and comments that the patches have added and left there."""
     files = git(tree, "diff", "--name-only", "--diff-filter=AM", start, end,
-                "--", "*.c", "*.h")
+                "--", "*.c", "*.h", ":!tools/")
     for file in files:
         commit, number, function = "", 0, ""
         for row in git(tree, "blame", "--line-porcelain", f"{start}..{end}", "--", file):

@@ -25,6 +25,8 @@ source "$LAB_TOP/scripts/lib/tree.sh"
 source "$LAB_TOP/scripts/lib/apt.sh"
 # shellcheck source=scripts/lib/kbuild.sh
 source "$LAB_TOP/scripts/lib/kbuild.sh"
+# shellcheck source=scripts/lib/selftests.sh
+source "$LAB_TOP/scripts/lib/selftests.sh"
 
 fail() {
 	echo "$*"
@@ -190,6 +192,14 @@ checked_out_fragments() {
 	done
 }
 
+# build_touched_selftests: all of VFIO's selftests, if one of TOUCHED is among them
+build_touched_selftests() {
+	[[ " ${TOUCHED[*]}" == *" $VFIO_SELFTESTS/"* ]] || return 0
+	# In the background, so that a signal ends this script
+	build_selftests "$CHECK_SRC" "$LAB_DIR/build/check-$BASE-selftests" all &
+	wait $!
+}
+
 # build_in VARIANT TARGET...: make them of what is checked out; afterwards BUILD is
 # where to
 build_in() {
@@ -224,11 +234,12 @@ option_of() {
 }
 
 # expect_objects: every .c file of TOUCHED was compiled, but for what the configuration
-# leaves out: a driver of which there is nothing, or what has an option that is off
+# leaves out, a driver of which there is nothing, or what has an option that is off, and
+# for selftests, which are no part of the kernel
 expect_objects() {
 	local file option
 	for file in "${TOUCHED[@]}"; do
-		[[ $file == *.c && ! -f $BUILD/${file%.c}.o ]] || continue
+		[[ $file == *.c && $file != tools/* && ! -f $BUILD/${file%.c}.o ]] || continue
 		if [[ $file == drivers/* ]] && ! compgen -G "$BUILD/$(dirname "$file")/*.o" >/dev/null; then
 			echo "nothing of $(dirname "$file") is compiled"
 			continue
