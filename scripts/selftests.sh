@@ -60,39 +60,12 @@ adds=()
 for program in "${programs[@]}"; do
 	adds+=(--add "$out/$program:/bin/")
 done
-# not_as_expected LOG: the lines of failures, or on a stock kernel those that are not as
-# FAILS_ON_STOCK has them; fails if there are any or a program did not end
-not_as_expected() {
-	local expected=''
-	[[ $FLAVOUR != stock ]] || expected=${FAILS_ON_STOCK[*]}
-	awk -v expected="$expected" -v programs="${#programs[@]}" '
-		BEGIN {
-			n = split(expected, names, " ")
-			for (i = 1; i <= n; i++)
-				fails[names[i]] = 1
-		}
-		/^# Totals:/ { ended++ }
-		/^(not )?ok [0-9]+ / {
-			name = $1 == "not" ? $4 : $3
-			# FIXTURE.VARIANT.TEST
-			sub(/\..*\./, ".", name)
-			if (($1 == "not") != (name in fails) && !/ # SKIP/)
-				print "# unexpected: " $0
-		}
-		END {
-			if (ended != programs)
-				print "# unexpected: " ended + 0 " of " programs " programs have ended"
-		}
-	' "$1" >"$WORK_TMP/unexpected"
-	cat "$WORK_TMP/unexpected"
-	[[ ! -s $WORK_TMP/unexpected ]]
-}
-
 # selftests_in KERNEL MACHINE
 selftests_in() {
 	local leave_out='' log=$LAB_LOG/selftests-$1-$2.ktap status=0
-	local append=iommufd.allow_unsafe_interrupts=1
+	local append=iommufd.allow_unsafe_interrupts=1 fails=()
 	parse_kernel "$1"
+	[[ $FLAVOUR != stock ]] || fails=("${FAILS_ON_STOCK[@]}")
 	find_machine "$2"
 	! dpkg --compare-versions "$BASE" lt 7.0 || leave_out='-T overflow'
 	# Without them the tests skip that ask an IOMMU for large pages.
@@ -110,11 +83,10 @@ selftests_in() {
 			case $? in 0 | 1 | 4) ;; *) exit 1 ;; esac
 		done' - "$leave_out" "${programs[@]}" >"$log" || status=$?
 	cat "$log"
-	not_as_expected "$log" || status=1
+	unexpected "$log" "${#programs[@]}" "${fails[@]}" || status=1
 	return "$status"
 }
 
-tmpdir
 for kernel in "${kernels[@]}"; do
 	for machine in "${machines[@]}"; do
 		selftests_in "$kernel" "$machine" || status=$?

@@ -18,3 +18,33 @@ build_selftests() {
 		OUTPUT="$out" top_srcdir="$tree" LDFLAGS=-static \
 		KHDR_INCLUDES="-isystem $out/headers/usr/include" "$@"
 }
+
+# unexpected LOG PROGRAMS [FIXTURE.TEST...]: what is wrong with the KTAP of so many
+# programs, one a line, if each variant of these tests should fail or be skipped, and
+# no other test fail; fails if anything is
+unexpected() {
+	local log=$1 programs=$2
+	shift 2
+	awk -v programs="$programs" -v fails="$*" '
+		BEGIN {
+			count = split(fails, names, " ")
+			for (i = 1; i <= count; i++)
+				should_fail[names[i]] = 1
+		}
+		/^# Totals:/ { ended++ }
+		/^(not )?ok [0-9]+ / && !/ # SKIP/ {
+			failed = $1 == "not"
+			name = $(failed ? 4 : 3)
+			# FIXTURE.VARIANT.TEST
+			sub(/\..*\./, ".", name)
+			if (failed != (name in should_fail))
+				wrong = wrong "# unexpected: " $0 "\n"
+		}
+		END {
+			if (ended != programs)
+				wrong = wrong "# unexpected: " ended + 0 " of " programs " programs have ended\n"
+			printf "%s", wrong
+			exit wrong != ""
+		}
+	' "$log"
+}
