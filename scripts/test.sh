@@ -165,7 +165,7 @@ if [[ -n $host ]]; then
 			bats --tap --filter-tags '!slow' "$LAB_TOP/tests/$folder"
 	done
 	for base in "${BASES[@]}"; do
-		[[ -n ${BUILT[$base-pfnmap]:-} ]] || continue
+		[[ -n ${BUILT["$base-pfnmap"]:-} ]] || continue
 		start_part "base-$base" - - env LAB_TEST_BASE="$base" \
 			bats --tap "$LAB_TOP/tests/base"
 		start_part "check-$base" - - bash "$LAB_TOP/scripts/check.sh" "$base"

@@ -24,7 +24,7 @@ build_harness() {
 	fi
 	! command -v ccache >/dev/null || cxx="ccache $cxx"
 	[[ -z $ARCH_SUFFIX ]] || found=(USERCXXFLAGS="-isystem $(sysroot)/usr/include"
-		LDFLAGS="-L$(sysroot_libraries)")
+	LDFLAGS="-L$(sysroot_libraries)")
 	run_logged "harness-$name" env CCACHE_BASEDIR="$LAB_TOP" CCACHE_NOHASHDIR=yes make -C "$LAB_TOP/$HARNESS" OUTPUT="$out" \
 		SELFTESTS="$tree/tools/testing/selftests" \
 		KHDR_INCLUDES="-isystem $out/headers/usr/include" CXX="$cxx" \
@@ -64,7 +64,7 @@ build_initramfs() {
 	flock 9
 	build_harness "$base"
 	if [[ -f $out && -z $(find "$LAB_DIR/harness/$base$ARCH_SUFFIX" -maxdepth 1 -newer "$out" -type f) &&
-		! "$LAB_TOP/scripts/guest/init" -nt $out ]]; then
+	! "$LAB_TOP/scripts/guest/init" -nt $out ]]; then
 		exec 9>&-
 		return 0
 	fi

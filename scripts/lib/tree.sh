@@ -113,8 +113,7 @@ parts_applied() {
 # a part that ends elsewhere
 tree_is_as_applied() {
 	[[ -z $(git -C "$1" status --porcelain 2>/dev/null) ]] &&
-		[[ $(git -C "$1" rev-parse HEAD) == \
-			"$(git -C "$1" rev-parse -q --verify refs/lab/series)" ]] &&
+		[[ $(git -C "$1" rev-parse HEAD) == "$(git -C "$1" rev-parse -q --verify refs/lab/series)" ]] &&
 		[[ $(parts_applied "$1") == "$(parts_applied "$1" heads)" ]]
 }
 

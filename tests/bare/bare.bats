@@ -84,7 +84,7 @@ need_jq='VERB=test LAB_TOP=$PWD; export LAB_TOP; source scripts/lib/common.sh; n
 	pgrep -f '^sleep 4321'
 	kill "$pid"
 	wait "$pid" || true
-	! pgrep -f '^sleep 4321'
-	! grep -q " $PWD/.lab/tmp/bare" /proc/mounts
-	! compgen -G '.lab/tmp/bare.*'
+	run ! pgrep -f '^sleep 4321'
+	run ! grep " $PWD/.lab/tmp/bare" /proc/mounts
+	run ! compgen -G '.lab/tmp/bare.*'
 }

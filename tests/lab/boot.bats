@@ -63,7 +63,7 @@ setup() {
 		pgrep -f "qemu.*$name" >/dev/null || break
 		sleep 0.2
 	done
-	! pgrep -f "qemu.*$name"
+	run ! pgrep -f "qemu.*$name"
 }
 
 @test "boot: --dry-run prints the QEMU command and runs nothing" {

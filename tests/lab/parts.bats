@@ -97,7 +97,7 @@ setup() {
 	cp -r series/1.0 "$WAS"
 }
 
-subjects() { git -C "$TREE" log --reverse --format=%s "$1" | xargs -d '\n' -n 1 echo | paste -sd, ; }
+subjects() { git -C "$TREE" log --reverse --format=%s "$1" | xargs -d '\n' -n 1 echo | paste -sd,; }
 
 # gate NAME [RANGE]
 gate() {

@@ -21,7 +21,10 @@ checkout() {
 	for script in scripts/*.sh; do
 		run ./lab "$(basename "$script" .sh)" --help
 		[ "$status" -eq 0 ]
-		[[ $output != *shellcheck\ * && $output != *VERB=* ]] || { echo "$script"; false; }
+		[[ $output != *shellcheck\ * && $output != *VERB=* ]] || {
+			echo "$script"
+			false
+		}
 	done
 }
 
@@ -33,7 +36,10 @@ checkout() {
 		while read -r kind _ words; do
 			if [[ $kind == args_operand ]]; then
 				word=$(tr -d "'[]." <<<"$words")
-				grep -qw -e "$word" <<<"$help" || { echo "$verb: $word"; false; }
+				grep -qw -e "$word" <<<"$help" || {
+					echo "$verb: $word"
+					false
+				}
 			else
 				for word in $words; do
 					grep -qE -e "(^|[^-a-z])$word([^-a-z]|\$)" <<<"$help" || {
@@ -67,7 +73,7 @@ checkout() {
 }
 
 @test "verbs: no base, machine or release is spelled out in a script" {
-	names=$(cd series && ls -d */ | tr -d / | grep -E '^[0-9]' | sed 's/\./\\./')
+	names=$(cd series && printf '%s\n' [0-9]*/ | tr -d / | sed 's/\./\\./')
 	names+=$'\n'$(awk '!/^(#|$)/ { print $2 }' scripts/releases)
 	pattern=$(paste -sd'|' <<<"$names")
 	run grep -nE "(^|[^0-9.])($pattern)([^0-9.]|\$)" scripts/*.sh scripts/lib/*.sh
