@@ -77,7 +77,7 @@ need_jq='VERB=test LAB_TOP=$PWD; export LAB_TOP; source scripts/lib/common.sh; n
 @test "bare: nothing of a run is left, whatever ends it" {
 	./lab bare -- sleep 4321 3>&- &
 	pid=$!
-	for _ in $(seq 100); do
+	for _ in $(seq 600); do
 		! pgrep -f '^sleep 4321' >/dev/null || break
 		sleep 0.5
 	done
