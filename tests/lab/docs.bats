@@ -256,7 +256,7 @@ broken_links() {
 	find "$harness" -name '*.cc' -printf '%P\0' |
 		(cd "$harness" && xargs -0 cp --parents -t "$copy/$harness")
 	"$copy/lab" docs --check
-	printf '%s\n' '/* It | is new. */' 'TEST(New, one)' '{' '}' >"$copy/$harness/new_test.cc"
+	printf '%s\n' '/* It | is new. */' 'TEST(New, one)' '{' '}' >"$copy/$harness/tests/new_test.cc"
 	printf '%s\n' 'Mutant: a' 'Tests: New.one/0' '' '--- a/a' >"$copy/series/mutants/new.diff"
 	run "$copy/lab" docs --check
 	echo "$output"

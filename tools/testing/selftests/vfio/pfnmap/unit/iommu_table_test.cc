@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The oracle: dumps are read right or not at all, and the largest leaves. */
-#include "iommu_table.h"
+#include "oracle/iommu_table.h"
 
 #include <algorithm>
 #include <array>
@@ -13,7 +13,7 @@
 
 #include <gtest/gtest.h>
 
-#include "support.h"
+#include "unit/support.h"
 
 namespace pfnmap {
 namespace {

@@ -3,7 +3,7 @@
  * The KTAP writer: the text and the exit codes of runs of this very program
  * with nothing but made-up tests.
  */
-#include "ktap.h"
+#include "report/ktap.h"
 
 #include <cstdlib>
 #include <memory>

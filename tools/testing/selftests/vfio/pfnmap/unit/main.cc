@@ -12,8 +12,8 @@
 
 #include <gtest/gtest.h>
 
-#include "ktap.h"
-#include "sample.h"
+#include "report/ktap.h"
+#include "unit/sample.h"
 
 int main(int argc, char **argv)
 {

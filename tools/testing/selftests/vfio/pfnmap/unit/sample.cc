@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-#include "sample.h"
+#include "unit/sample.h"
 
 #include <cstdlib>
 #include <map>
 
 #include <gtest/gtest.h>
 
-#include "ktap.h"
+#include "report/ktap.h"
 
 namespace pfnmap {
 namespace {

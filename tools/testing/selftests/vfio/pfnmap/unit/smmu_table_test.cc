@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The oracle for SMMUv3: made-up tables are read right or not at all. */
-#include "smmu_table.h"
+#include "oracle/smmu_table.h"
 
 #include <cerrno>
 #include <map>
@@ -9,7 +9,7 @@
 
 #include <gtest/gtest.h>
 
-#include "support.h"
+#include "unit/support.h"
 
 namespace pfnmap {
 namespace {

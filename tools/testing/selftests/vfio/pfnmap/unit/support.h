@@ -6,8 +6,8 @@
 #include <ostream>
 #include <vector>
 
-#include "result.h"
-#include "types.h"
+#include "kernel/result.h"
+#include "kernel/types.h"
 
 namespace pfnmap {
 

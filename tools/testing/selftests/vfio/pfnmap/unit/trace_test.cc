@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The text of a tracefs `trace` file is read right or not at all. */
-#include "trace.h"
+#include "oracle/trace.h"
 
 #include <cerrno>
 #include <string>
 
 #include <gtest/gtest.h>
 
-#include "support.h"
+#include "unit/support.h"
 
 namespace pfnmap {
 namespace {

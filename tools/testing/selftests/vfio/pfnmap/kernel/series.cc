@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "kernel/series.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernel/fd.h"
+#include "kernel/procfs.h"
+
+namespace pfnmap {
+namespace {
+
+struct Row {
+	Part part;
+	const char *name;
+	const char *skipped;
+	std::vector<std::string> symbols; /* one of them is enough */
+};
+
+constexpr std::size_t NR_PARTS = 5;
+
+/* The one place that has to follow a function that gets another name. */
+const std::array<Row, NR_PARTS> &table()
+{
+	/* The fixes add no function: they come before all else. */
+	static const std::array<Row, NR_PARTS> rows{{
+		{Part::fixes, "1-fixes", "needs part 1-fixes",
+		 {"vfio_device_add_region_user", "vfio_pci_core_region_pfns"}},
+		{Part::lifetime, "2-lifetime", "needs part 2-lifetime",
+		 {"vfio_device_add_region_user"}},
+		{Part::fast_path, "3-fast-path", "needs part 3-fast-path",
+		 {"vfio_pci_core_region_pfns"}},
+		/* Its functions are inlined: who has the next part has it. */
+		{Part::walk, "4-walk", "needs part 4-walk",
+		 {"pfnmap_get_unmapped_area"}},
+		{Part::placement, "5-placement", "needs part 5-placement",
+		 {"pfnmap_get_unmapped_area"}},
+	}};
+
+	return rows;
+}
+
+const Row &row(Part part)
+{
+	return *std::ranges::find(table(), part, &Row::part);
+}
+
+/* Modules of the series on a kernel that is as its distribution has built it? */
+bool is_vfio_out_of_tree()
+{
+	/* Nothing is there if it is no module. */
+	auto taint = read_file("/sys/module/vfio/taint");
+
+	return taint && taint->find('O') != std::string::npos;
+}
+
+} // namespace
+
+bool has(Part part)
+{
+	/* By the order of the table; to look for them takes a while. */
+	static const auto found = [] {
+		std::array<bool, NR_PARTS> all{};
+
+		std::ranges::transform(table(), all.begin(), [](const Row &r) {
+			return std::ranges::any_of(r.symbols,
+						   has_kernel_function);
+		});
+		return all;
+	}();
+
+	return found[static_cast<std::size_t>(&row(part) - table().data())];
+}
+
+bool refuses_inaccessible()
+{
+	return has(Part::fixes);
+}
+
+const char *name_of(Part part)
+{
+	return row(part).name;
+}
+
+bool is_all_there()
+{
+	const char *all = std::getenv("PFNMAP_ALL");
+
+	return all && std::string_view(all) == "1";
+}
+
+bool has_mended_mm()
+{
+	return has(Part::fixes) && !is_vfio_out_of_tree();
+}
+
+const char *reason_to_skip(Part part)
+{
+	if (has(part))
+		return nullptr;
+	if ((part == Part::walk || part == Part::placement) &&
+	    is_vfio_out_of_tree())
+		return "the part is in mm/, and VFIO out of tree";
+	return is_all_there() ? nullptr : row(part).skipped;
+}
+
+} // namespace pfnmap

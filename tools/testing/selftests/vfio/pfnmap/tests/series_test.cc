@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-2.0
+/* A kernel that is said to have all parts of the series has them. */
+#include <algorithm>
+#include <string>
+
+#include "kernel/series.h"
+
+namespace pfnmap {
+namespace {
+
+class Series : public testing::TestWithParam<Part> {};
+
+TEST_P(Series, is_there)
+{
+	if (!is_all_there() && !has(GetParam()))
+		GTEST_SKIP() << "needs part " << name_of(GetParam());
+	EXPECT_TRUE(has(GetParam())) << name_of(GetParam());
+}
+
+INSTANTIATE_TEST_SUITE_P(, Series,
+			 testing::Values(Part::fixes, Part::lifetime,
+					 Part::fast_path),
+			 [](const auto &part) {
+				 std::string name = name_of(part.param);
+
+				 std::ranges::replace(name, '-', '_');
+				 return "part_" + name;
+			 });
+
+} // namespace
+} // namespace pfnmap
