@@ -16,7 +16,7 @@ TEST = re.compile(
     rf"(?P<comment>^{COMMENT})?^TEST(?:_F|_P)?\(\s*(?P<suite>\w+),\s*(?P<name>\w+)\)",
     re.M | re.S,
 )
-CLASS = re.compile(rf"(?P<comment>^{COMMENT})^(?:class|struct) (?P<name>\w+)\b(?! *;)", re.M | re.S)
+CLASS = re.compile(rf"(?P<comment>^{COMMENT})^(?:class|struct|using) (?P<name>\w+)\b(?! *;)", re.M | re.S)
 HEADER = re.compile(rf"\A// SPDX[^\n]*\n(?P<comment>{COMMENT})", re.S)
 
 
