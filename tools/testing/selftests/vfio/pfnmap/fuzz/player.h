@@ -6,15 +6,13 @@
 #ifndef PFNMAP_FUZZ_PLAYER_H
 #define PFNMAP_FUZZ_PLAYER_H
 
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "devices/environment.h"
-#include "devices/lent_device.h"
-#include "devices/own_container.h"
+#include "fuzz/stage.h"
+#include "fuzz/tally.h"
 #include "kernel/mapping.h"
 #include "kernel/memory_stats.h"
 #include "kernel/procfs.h"
@@ -22,58 +20,6 @@
 #include "oracle/model.h"
 
 namespace pfnmap::fuzz {
-
-/*
- * How often MAP_DMA gave what, how many leaves it made of which size, and what
- * a group got that joined.
- */
-struct Tally {
-	std::map<int, std::size_t> results;
-	std::map<std::size_t, std::size_t> leaves;
-	std::map<int, std::size_t> joins;
-	std::size_t revoked = 0; /* leaves, by last closes */
-
-	void add(const Tally &other);
-};
-
-/* "812 success, 40 EEXIST; leaves of 4 KiB: 3000, ..." */
-std::string describe(const Tally &tally);
-
-/*
- * Where it is played: the BARs are those of @env's devices. In a container of
- * its own the group of the device @spare comes and goes; else the container is
- * @env's, whose devices stay. One more device may be @lent, which is opened and
- * closed.
- */
-struct Stage {
-	const Environment &env;
-	std::string spare;
-	std::optional<OwnContainer> own;
-	LentDevice *lent = nullptr;
-	Bar lent_bar = {};
-
-	/* The lent one is the last. */
-	std::size_t nr_devices() const
-	{
-		return env.devices().size() + (lent ? 1 : 0);
-	}
-	const Bar &bar(std::size_t device) const
-	{
-		return device < env.devices().size() ? env.devices()[device].bar
-						     : lent_bar;
-	}
-	/* One that is open. */
-	const TestDevice &device(std::size_t device) const
-	{
-		return device < env.devices().size() ? env.devices()[device]
-						     : lent->device();
-	}
-
-	const Container &container() const
-	{
-		return own ? own->container() : env.container();
-	}
-};
 
 class Player {
 public:
@@ -99,6 +45,8 @@ private:
 
 	Player(const Stage &stage, VaRange va, UniqueFd pagemap,
 	       const Held &before);
+
+	static Wrong if_failed(const char *what, int error);
 
 	/* Settings that each sequence starts with, as far as there are such. */
 	[[nodiscard]] std::optional<Error> choose(const std::string &file,
