@@ -13,11 +13,10 @@
 
 #include <benchmark/benchmark.h>
 
+#include "bench/memory.h"
 #include "bench/meter.h"
 #include "devices/environment.h"
-#include "devices/layout.h"
 #include "devices/own_container.h"
-#include "kernel/procfs.h"
 
 namespace pfnmap {
 
@@ -26,18 +25,6 @@ struct Bench {
 	const Environment &env;
 	std::string spare; /* PCI address of a device not in use, or empty */
 	Meter &meter;
-};
-
-/* What one MAP_DMA maps, and where to. */
-struct Range {
-	Layout layout;
-	Iova iova;
-};
-
-/* Ranges that are mapped together, and what has to be set for them to exist. */
-struct Memory {
-	std::optional<ScopedSetting> setting;
-	std::vector<Range> ranges;
 };
 
 /*
