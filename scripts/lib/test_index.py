@@ -4,8 +4,8 @@
 A table for each source file in the folder HARNESS that has tests: the name of
 each, the comment right above it, and the mutants in the folder MUTANTS whose
 headers name it. The comment at the top of the file stands before its table, that
-of a suite's class in a row of its own. A mutant that names a test which is in no
-source is an error.
+of a suite's class, which may be called SuiteTest, in a row of its own. A mutant
+that names a test which is in no source is an error.
 """
 import pathlib
 import re
@@ -59,8 +59,9 @@ def table(path, text, found, mutants):
     told = set()
     for match in found:
         suite, name = match["suite"], match["name"]
-        if suite not in told and suites.get(suite):
-            lines.append(f"| `{suite}.*` | {cell(suites[suite])} | |")
+        comment = suites.get(suite) or suites.get(suite + "Test")
+        if suite not in told and comment:
+            lines.append(f"| `{suite}.*` | {cell(comment)} | |")
         told.add(suite)
         killed = ", ".join(f"`{mutant}`" for mutant in mutants.get((suite, name), []))
         lines.append(f"| `{suite}.{name}` | {cell(words(match['comment']))} | {killed} |")

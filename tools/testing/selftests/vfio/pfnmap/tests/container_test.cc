@@ -10,7 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "tests/unmap_fixture.h"
+#include "tests/look_ups.h"
+#include "tests/spare_container.h"
 
 namespace pfnmap {
 namespace {
@@ -23,7 +24,7 @@ protected:
 		OwnContainerTest::SetUp();
 		if (IsSkipped() || HasFatalFailure())
 			return;
-		ASSERT_ERRNO(0, join());
+		ASSERT_ERRNO(0, own_.join());
 		add(Layout::create({bar_part(0, BAR)}));
 		add(Layout::create({ram_piece(RAM)}));
 		add(mixed_layout());
@@ -34,30 +35,30 @@ protected:
 	void expect_ends_all(const std::function<void()> &call)
 	{
 		expect_look_ups(2 * RAM, call);
-		EXPECT_TRUE(spare_has_nothing());
+		EXPECT_TRUE(own_.has_nothing());
 		EXPECT_TRUE(holds(0));
 	}
 
 	/* A container anew has nothing of the old one. */
 	void expect_starts_anew()
 	{
-		container_.reset();
-		open_and_join();
+		own_.container.reset();
+		own_.open_and_join();
 		if (HasFatalFailure())
 			return;
-		EXPECT_TRUE(spare_has_nothing());
+		EXPECT_TRUE(own_.has_nothing());
 
-		auto iova = map(layouts_[0]);
+		auto iova = own_.map(layouts_[0]);
 
 		ASSERT_OK(iova);
-		EXPECT_TRUE(spare_has_runs(*layouts_[0].runs(*iova)));
+		EXPECT_TRUE(own_.has_runs(*layouts_[0].runs(*iova)));
 	}
 
 private:
 	void add(Result<Layout> layout)
 	{
 		ASSERT_OK(layout);
-		ASSERT_OK(map(*layout));
+		ASSERT_OK(own_.map(*layout));
 		layouts_.push_back(std::move(*layout));
 	}
 
@@ -66,25 +67,25 @@ private:
 
 TEST_F(Close, last_group_leaves)
 {
-	expect_ends_all([&] { EXPECT_ERRNO(0, leave()); });
+	expect_ends_all([&] { EXPECT_ERRNO(0, own_.leave()); });
 	/* The same container may be used again, and is empty. */
-	ASSERT_ERRNO(0, join());
-	EXPECT_TRUE(spare_has_nothing());
+	ASSERT_ERRNO(0, own_.join());
+	EXPECT_TRUE(own_.has_nothing());
 }
 
 TEST_F(Close, group_after_container)
 {
 	/* A group in it keeps it alive. */
-	container_.reset();
+	own_.container.reset();
 	EXPECT_TRUE(holds(2 * RAM));
-	expect_ends_all([&] { group_.reset(); });
+	expect_ends_all([&] { own_.group.reset(); });
 	expect_starts_anew();
 }
 
 TEST_F(Close, group_before_container)
 {
-	expect_ends_all([&] { group_.reset(); });
-	container_.reset();
+	expect_ends_all([&] { own_.group.reset(); });
+	own_.container.reset();
 	expect_starts_anew();
 }
 
@@ -96,16 +97,16 @@ protected:
 	bool map_in_own_container(std::span<const Layout> layouts)
 	{
 		auto container = Container::open();
-		auto group = open_spare();
+		auto group = SpareContainer::open_group();
 
 		if (!container || !group)
 			return false;
-		container_.emplace(std::move(*container));
-		group_.emplace(std::move(*group));
-		if (join())
+		own_.container.emplace(std::move(*container));
+		own_.group.emplace(std::move(*group));
+		if (own_.join())
 			return false;
 		for (const Layout &layout : layouts)
-			if (!map(layout))
+			if (!own_.map(layout))
 				return false;
 		return true;
 	}
@@ -125,8 +126,8 @@ TEST_P(CloseExit, with_mappings)
 	layouts.push_back(std::move(*bar_only));
 	layouts.push_back(std::move(*mixed));
 	/* A group has one owner, and the child has to be the only one. */
-	group_.reset();
-	container_.reset();
+	own_.group.reset();
+	own_.container.reset();
 
 	pid_t child = fork();
 	int status = -1;
@@ -141,10 +142,10 @@ TEST_P(CloseExit, with_mappings)
 	ASSERT_LT(0, child);
 	ASSERT_EQ(child, waitpid(child, &status, 0));
 	EXPECT_EQ(GetParam(), status);
-	EXPECT_TRUE(spare_has_nothing());
+	EXPECT_TRUE(own_.has_nothing());
 	EXPECT_TRUE(holds(0));
 
-	auto group = open_spare();
+	auto group = SpareContainer::open_group();
 
 	ASSERT_OK(group);
 }
@@ -166,13 +167,13 @@ protected:
 		OwnContainerTest::SetUp();
 		if (IsSkipped() || HasFatalFailure())
 			return;
-		ASSERT_ERRNO(0, join(VFIO_TYPE1_IOMMU));
+		ASSERT_ERRNO(0, own_.join(VFIO_TYPE1_IOMMU));
 	}
 
 	void expect_unmaps(std::size_t expected, Iova iova, std::size_t size,
 			   std::uint32_t flags = 0)
 	{
-		auto unmapped = container_->unmap_dma(iova, size, flags);
+		auto unmapped = own_.container->unmap_dma(iova, size, flags);
 
 		ASSERT_OK(unmapped);
 		EXPECT_EQ(expected, *unmapped);
@@ -184,8 +185,8 @@ protected:
 void V1::expect_unmap_sizes(const Layout &layout, std::size_t ram)
 {
 	std::size_t size = layout.size();
-	auto first = map(layout);
-	auto second = map(layout);
+	auto first = own_.map(layout);
+	auto second = own_.map(layout);
 
 	ASSERT_OK(first);
 	ASSERT_OK(second);
@@ -201,11 +202,11 @@ void V1::expect_unmap_sizes(const Layout &layout, std::size_t ram)
 	/* Not its start: nothing goes, and that is no error. */
 	expect_unmaps(0, *first + SZ_PAGE, SZ_PAGE);
 	expect_unmaps(0, *first + SZ_PAGE, size - SZ_PAGE);
-	EXPECT_TRUE(spare_has_runs(*both));
+	EXPECT_TRUE(own_.has_runs(*both));
 
 	/* Its start: all of it goes. */
 	expect_look_ups(ram, [&] { expect_unmaps(size, *first, SZ_PAGE); });
-	EXPECT_TRUE(spare_has_runs(*rest));
+	EXPECT_TRUE(own_.has_runs(*rest));
 	EXPECT_TRUE(holds(ram));
 	expect_unmaps(0, *first, size);
 
@@ -213,7 +214,7 @@ void V1::expect_unmap_sizes(const Layout &layout, std::size_t ram)
 	expect_look_ups(ram, [&] {
 		expect_unmaps(size, {second->value - SZ_PAGE}, 2 * SZ_PAGE);
 	});
-	EXPECT_TRUE(spare_has_nothing());
+	EXPECT_TRUE(own_.has_nothing());
 	EXPECT_TRUE(holds(0));
 }
 
@@ -238,13 +239,13 @@ TEST_F(V1, flag_all)
 	auto layout = mixed_layout();
 
 	ASSERT_OK(layout);
-	ASSERT_OK(map(*layout));
-	ASSERT_OK(map(*layout));
+	ASSERT_OK(own_.map(*layout));
+	ASSERT_OK(own_.map(*layout));
 	expect_look_ups(2 * RAM, [&] {
 		expect_unmaps(2 * layout->size(), {}, 0,
 			      VFIO_DMA_UNMAP_FLAG_ALL);
 	});
-	EXPECT_TRUE(spare_has_nothing());
+	EXPECT_TRUE(own_.has_nothing());
 	EXPECT_TRUE(holds(0));
 }
 
@@ -256,12 +257,12 @@ TEST_F(V1, failed_map)
 
 	ASSERT_OK(layout);
 	expect_look_ups(RAM, [&] {
-		auto iova = map(*layout);
+		auto iova = own_.map(*layout);
 
 		ASSERT_FALSE(iova);
 		EXPECT_ERRNO(EFAULT, iova.error().code);
 	});
-	EXPECT_TRUE(spare_has_nothing());
+	EXPECT_TRUE(own_.has_nothing());
 	EXPECT_TRUE(holds(0));
 	expect_unmaps(0, {}, 0, VFIO_DMA_UNMAP_FLAG_ALL);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What tests of device memory have that no VFIO device vouches for. */
+/* Tests of device memory that no VFIO device vouches for have an exporter of it. */
 #ifndef PFNMAP_TESTS_EXPORTER_FIXTURE_H
 #define PFNMAP_TESTS_EXPORTER_FIXTURE_H
 
@@ -7,15 +7,17 @@
 #include <utility>
 
 #include "devices/exporter.h"
-#include "tests/unmap_fixture.h"
+#include "tests/fixture.h"
 
 namespace pfnmap {
 
-class ExporterTest : public UnmapTest {
+class ExporterTest : public DmaTest {
 protected:
+	ExporterTest() : DmaTest(BAR) {}
+
 	void SetUp() override
 	{
-		UnmapTest::SetUp();
+		DmaTest::SetUp();
 		if (IsSkipped() || HasFatalFailure())
 			return;
 

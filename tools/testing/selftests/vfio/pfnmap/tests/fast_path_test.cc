@@ -13,7 +13,8 @@
 #include "kernel/procfs.h"
 #include "kernel/series.h"
 #include "oracle/iommu_table.h"
-#include "tests/unmap_fixture.h"
+#include "tests/fixture.h"
+#include "tests/look_ups.h"
 
 namespace pfnmap {
 namespace {
@@ -21,12 +22,14 @@ namespace {
 /* Many page tables of PTEs, and few enough for an IOMMU without huge pages. */
 constexpr std::size_t MUCH = 32 * SZ_1M;
 
-class FastPath : public UnmapTest {
+class FastPathTest : public DmaTest {
 protected:
+	FastPathTest() : DmaTest(BAR) {}
+
 	void SetUp() override
 	{
 		NEED_PART(Part::fast_path);
-		UnmapTest::SetUp();
+		DmaTest::SetUp();
 	}
 
 	/* MAP_DMA, which takes no page fault and fills no page table. */
@@ -35,7 +38,9 @@ protected:
 	static std::size_t much() { return std::min(bar().size, MUCH); }
 };
 
-void FastPath::expect_maps_unseen(const Layout &layout, Iova iova)
+using FastPath = FastPathTest;
+
+void FastPathTest::expect_maps_unseen(const Layout &layout, Iova iova)
 {
 	/* The first time, to ask may itself take memory. */
 	ASSERT_OK(page_table_bytes(getpid()));
@@ -61,7 +66,7 @@ void FastPath::expect_maps_unseen(const Layout &layout, Iova iova)
 	EXPECT_TRUE(table_has_runs(*runs));
 }
 
-class FastPathVa : public FastPath,
+class FastPathVa : public FastPathTest,
 		   public testing::WithParamInterface<Congruence> {
 };
 
@@ -228,7 +233,7 @@ TEST_F(FastPath, decode_off_between_ram)
 }
 
 /* The device may sleep: as long as that is so, its BAR is not there. */
-class FastPathLowPower : public FastPath {
+class FastPathLowPower : public FastPathTest {
 protected:
 	/* VFIO_DEVICE_FEATURE, one without data: 0 or errno. */
 	static int set_feature(std::uint32_t feature)

@@ -18,7 +18,8 @@
 
 #include "devices/lent_device.h"
 #include "kernel/series.h"
-#include "tests/unmap_fixture.h"
+#include "tests/look_ups.h"
+#include "tests/spare_container.h"
 
 namespace pfnmap {
 namespace {
@@ -62,8 +63,10 @@ private:
 	UniqueFd fd_;
 };
 
-class Faults : public OwnContainerTest {
+class FaultsTest : public DmaTest {
 protected:
+	FaultsTest() : DmaTest(BAR) {}
+
 	/* More than any call here makes. */
 	static constexpr unsigned int MOST = 2000;
 
@@ -79,7 +82,10 @@ protected:
 
 	void SetUp() override
 	{
-		OwnContainerTest::SetUp();
+		DmaTest::SetUp();
+		if (IsSkipped() || HasFatalFailure())
+			return;
+		own_.open();
 		if (IsSkipped() || HasFatalFailure())
 			return;
 
@@ -105,7 +111,8 @@ protected:
 		/* Last set, first put back: that is what signals wait for. */
 		while (!settings_.empty())
 			settings_.pop_back();
-		OwnContainerTest::TearDown();
+		own_.close();
+		DmaTest::TearDown();
 	}
 
 	/*
@@ -127,7 +134,27 @@ protected:
 	}
 	bool happened() const { return happened_; }
 
+	/* A group has got a domain of its own if @iova was mapped when it joined. */
+	bool has_own_domain(Iova iova) const
+	{
+		return std::ranges::any_of(calls(), [&](const Extent &call) {
+			return call.iova == iova;
+		});
+	}
+
+	/* The spare group joins; the nth allocation fails. */
+	int join_failing(unsigned int nth)
+	{
+		return traced([&] {
+			return call_failing(nth, [&] {
+				return own_.group->set_container(env().container());
+			});
+		});
+	}
+
 	void expect_maps_all_or_nothing(const Layout &layout);
+
+	SpareContainer own_{*this};
 
 private:
 	std::optional<FailNth> fail_;
@@ -135,7 +162,9 @@ private:
 	bool happened_ = false;
 };
 
-void Faults::for_each_allocation(const std::function<int()> &call,
+using Faults = FaultsTest;
+
+void FaultsTest::for_each_allocation(const std::function<int()> &call,
 				 const std::function<void(int)> &check)
 {
 	for (unsigned int nth = 1; nth < MOST && !HasFailure(); nth++) {
@@ -171,7 +200,7 @@ const std::size_t MANY_KINDS_RAM = 16 * SZ_PAGE;
  * another one each time: where a map came to its end once, as it does without
  * the page for its batch, the IOMMU has its page tables from then on.
  */
-void Faults::expect_maps_all_or_nothing(const Layout &layout)
+void FaultsTest::expect_maps_all_or_nothing(const Layout &layout)
 {
 	Iova iova;
 
@@ -330,7 +359,7 @@ TEST_F(Faults, unmap)
 
 TEST_F(Faults, replay)
 {
-	join_emulated();
+	own_.join_emulated();
 	if (IsSkipped() || HasFatalFailure())
 		return;
 
@@ -340,13 +369,13 @@ TEST_F(Faults, replay)
 	ASSERT_OK(first);
 	ASSERT_OK(second);
 
-	auto at_first = map(*first);
-	auto at_second = map(*second);
+	auto at_first = own_.map(*first);
+	auto at_second = own_.map(*second);
 
 	ASSERT_OK(at_first);
 	ASSERT_OK(at_second);
 	for_each_allocation(
-		[&] { return group_->set_container(*container_); },
+		[&] { return own_.group->set_container(*own_.container); },
 		[&](int error) {
 			if (error) {
 				EXPECT_ERRNO(ENOMEM, error);
@@ -358,21 +387,21 @@ TEST_F(Faults, replay)
 				ASSERT_OK(more);
 				runs->insert(runs->end(), more->begin(),
 					     more->end());
-				EXPECT_TRUE(spare_has_runs(*runs));
+				EXPECT_TRUE(own_.has_runs(*runs));
 				EXPECT_TRUE(holds(MANY_KINDS_RAM));
-				EXPECT_ERRNO(0, leave());
+				EXPECT_ERRNO(0, own_.leave());
 			}
-			EXPECT_TRUE(spare_has_nothing());
+			EXPECT_TRUE(own_.has_nothing());
 			EXPECT_TRUE(holds(0));
 		});
 }
 
 /* A container of its own goes, and with it a BAR, RAM and a mix of both. */
-class FaultsClose : public Faults {
+class FaultsClose : public FaultsTest {
 protected:
 	void SetUp() override
 	{
-		Faults::SetUp();
+		FaultsTest::SetUp();
 		if (IsSkipped() || HasFatalFailure())
 			return;
 		add(Layout::create({bar_part(0, BAR)}));
@@ -386,7 +415,7 @@ protected:
 	{
 		for_each_allocation(call, [&](int error) {
 			EXPECT_ERRNO(0, error);
-			EXPECT_TRUE(spare_has_nothing());
+			EXPECT_TRUE(own_.has_nothing());
 			EXPECT_TRUE(holds(0));
 			open_and_map();
 		});
@@ -409,11 +438,11 @@ private:
 
 	void open_and_map()
 	{
-		open_and_join();
+		own_.open_and_join();
 		if (HasFatalFailure())
 			return;
 		for (const auto &[layout, iova] : mapped_)
-			ASSERT_ERRNO(0, container_->map_dma(
+			ASSERT_ERRNO(0, own_.container->map_dma(
 						iova, layout.start(),
 						layout.size(), DMA_RW));
 		EXPECT_TRUE(holds(RAM + MANY_KINDS_RAM));
@@ -425,8 +454,8 @@ private:
 TEST_F(FaultsClose, group_then_container)
 {
 	expect_ends_all([&] {
-		group_.reset();
-		container_.reset();
+		own_.group.reset();
+		own_.container.reset();
 		return 0;
 	});
 }
@@ -434,38 +463,20 @@ TEST_F(FaultsClose, group_then_container)
 TEST_F(FaultsClose, container_then_group)
 {
 	expect_ends_all([&] {
-		container_.reset();
-		group_.reset();
+		own_.container.reset();
+		own_.group.reset();
 		return 0;
 	});
 }
 
 TEST_F(FaultsClose, group_leaves)
 {
-	expect_ends_all([&] { return leave(); });
+	expect_ends_all([&] { return own_.leave(); });
 }
 
 /* A group joins a container that has devices and mappings. */
-class FaultsSecondDomain : public Faults {
+class FaultsSecondDomain : public FaultsTest {
 protected:
-	/* It has got a domain of its own if @iova was mapped when it joined. */
-	bool has_own_domain(Iova iova) const
-	{
-		return std::ranges::any_of(calls(), [&](const Extent &call) {
-			return call.iova == iova;
-		});
-	}
-
-	/* Joins; the nth allocation fails. */
-	int join_failing(unsigned int nth)
-	{
-		return traced([&] {
-			return call_failing(nth, [&] {
-				return group_->set_container(env().container());
-			});
-		});
-	}
-
 	void expect_replays(const Layout &layout, std::size_t ram);
 };
 
@@ -483,12 +494,12 @@ void FaultsSecondDomain::expect_replays(const Layout &layout, std::size_t ram)
 		SCOPED_TRACE("allocation " + std::to_string(nth));
 		if (int error = join_failing(nth)) {
 			EXPECT_ERRNO(ENOMEM, error);
-			EXPECT_TRUE(spare_has_nothing());
+			EXPECT_TRUE(own_.has_nothing());
 			EXPECT_TRUE(table_has_runs(*runs));
 			EXPECT_TRUE(holds(ram));
 			continue;
 		}
-		EXPECT_TRUE(spare_has_runs(*runs));
+		EXPECT_TRUE(own_.has_runs(*runs));
 		EXPECT_TRUE(table_has_runs(*runs));
 		EXPECT_TRUE(holds(ram));
 		if (has_own_domain(iova)) {
@@ -497,16 +508,16 @@ void FaultsSecondDomain::expect_replays(const Layout &layout, std::size_t ram)
 			expect_look_ups(ram, [&] {
 				EXPECT_TRUE(unmap_dma(iova, layout.size()));
 			});
-			EXPECT_TRUE(spare_has_nothing());
+			EXPECT_TRUE(own_.has_nothing());
 			EXPECT_TRUE(table_is_empty());
 			EXPECT_TRUE(holds(0));
 			/* And mapped in both. */
 			EXPECT_ERRNO(0, env().container().map_dma(
 						iova, layout.start(),
 						layout.size(), DMA_RW));
-			EXPECT_TRUE(spare_has_runs(*runs));
+			EXPECT_TRUE(own_.has_runs(*runs));
 		}
-		EXPECT_ERRNO(0, leave());
+		EXPECT_ERRNO(0, own_.leave());
 		EXPECT_TRUE(table_has_runs(*runs));
 		EXPECT_TRUE(holds(ram));
 		if (!happened())
@@ -551,7 +562,7 @@ TEST_F(FaultsSecondDomain, map)
 			continue;
 		found = has_own_domain(iova);
 		if (!found) {
-			EXPECT_ERRNO(0, leave());
+			EXPECT_ERRNO(0, own_.leave());
 		}
 		if (!happened())
 			break;
@@ -572,29 +583,26 @@ TEST_F(FaultsSecondDomain, map)
 			if (error) {
 				EXPECT_ERRNO(ENOMEM, error);
 			} else {
-				EXPECT_TRUE(spare_has_runs(*layout->runs(at)));
+				EXPECT_TRUE(own_.has_runs(*layout->runs(at)));
 				EXPECT_TRUE(table_has_runs(*layout->runs(at)));
 				EXPECT_TRUE(unmap_dma(at, layout->size()));
 			}
-			EXPECT_TRUE(spare_has_nothing());
+			EXPECT_TRUE(own_.has_nothing());
 			EXPECT_TRUE(table_is_empty());
 			EXPECT_TRUE(holds(0));
 			/* Where neither domain has a table: one may fail alone. */
 			at = take_iova(layout->size(),
 				       layout->phys_of_start());
 		});
-	EXPECT_ERRNO(0, leave());
+	EXPECT_ERRNO(0, own_.leave());
 }
 
 /*
  * The ranges of a device leave both domains at its last close, and a domain that
- * comes afterwards gets none of them.
+ * comes afterwards gets none of them: it is closed before another device joins
+ * the container, or while that one may have a domain of its own.
  */
-/*
- * A device that is closed before another joins the container, or while that one may
- * have a domain of its own.
- */
-class FaultsRevoked : public FaultsSecondDomain {
+class FaultsRevoked : public FaultsTest {
 protected:
 	enum class Closed { before_it_joins, after_it_joined };
 
@@ -637,9 +645,9 @@ bool FaultsRevoked::join_and_close(const Extent &stays, LentDevice &lent,
 		lent.close_device();
 	EXPECT_TRUE(table_has_runs({&stays, 1}));
 	if (joined) {
-		EXPECT_TRUE(spare_has_runs({&stays, 1}));
+		EXPECT_TRUE(own_.has_runs({&stays, 1}));
 		(early ? before_ : after_) |= has_own_domain(stays.iova);
-		EXPECT_ERRNO(0, leave());
+		EXPECT_ERRNO(0, own_.leave());
 	}
 	EXPECT_TRUE(unmap_dma(at, SZ_PMD));
 	return joined && !happened();
@@ -694,11 +702,11 @@ TEST_F(FaultsSecondDomain, no_look_ups)
 
 		expect_look_ups(0, [&] {
 			error = call_failing(nth, [&] {
-				return group_->set_container(env().container());
+				return own_.group->set_container(env().container());
 			});
 		});
 		if (!error) {
-			EXPECT_ERRNO(0, leave());
+			EXPECT_ERRNO(0, own_.leave());
 		}
 		if (!happened())
 			break;

@@ -18,7 +18,7 @@
 #include "kernel/procfs.h"
 #include "kernel/series.h"
 #include "oracle/iommu_table.h"
-#include "tests/unmap_fixture.h"
+#include "tests/fixture.h"
 
 namespace pfnmap {
 namespace {
@@ -203,8 +203,10 @@ TEST_F(SplitMmap, dontfork_inside_a_pud)
  * The parameter makes type1 take one page at a time. Root may set it at any time,
  * also while there are pages left of those that were looked up before.
  */
-class MapFlip : public UnmapTest {
+class MapFlip : public DmaTest {
 protected:
+	MapFlip() : DmaTest(BAR) {}
+
 	/*
 	 * Each page at an even place is followed by the next one of RAM, and that
 	 * by one from elsewhere: there is always something left. The map ends
@@ -221,7 +223,7 @@ protected:
 
 	void SetUp() override
 	{
-		UnmapTest::SetUp();
+		DmaTest::SetUp();
 		if (IsSkipped() || HasFatalFailure())
 			return;
 		NEED_PART(Part::fixes);

@@ -37,6 +37,12 @@ void DmaTest::SetUp()
 {
 	next_iova_ = env().iova_window().first;
 	ASSERT_TRUE(table_is_empty());
+	NEED_BAR(least_bar_);
+
+	auto now = held();
+
+	ASSERT_OK(now);
+	before_ = *now;
 }
 
 void DmaTest::TearDown()
@@ -47,6 +53,32 @@ void DmaTest::TearDown()
 
 	ASSERT_OK(unmapped);
 	EXPECT_TRUE(table_is_empty());
+	if (!IsSkipped()) {
+		EXPECT_TRUE(holds(0));
+	}
+}
+
+Result<Layout> DmaTest::mixed_layout()
+{
+	return Layout::create({ram_piece(RAM / 4), bar_part(0, BAR),
+			       ram_piece(RAM - RAM / 4)});
+}
+
+testing::AssertionResult DmaTest::holds(std::size_t ram,
+					std::size_t pins) const
+{
+	Held expected = before_;
+	auto now = held();
+
+	if (!now)
+		return testing::AssertionFailure() << now.error().message();
+	expected.memory.locked += ram;
+	expected.pins += static_cast<std::int64_t>(ram / SZ_PAGE + pins);
+	if (*now == expected)
+		return testing::AssertionSuccess();
+	return testing::AssertionFailure()
+	       << "expected " << describe(expected) << ", there are "
+	       << describe(*now);
 }
 
 Iova DmaTest::take_iova(std::size_t size, Phys phys)
@@ -86,7 +118,13 @@ int DmaTest::map_dma(Iova iova, Vaddr vaddr, std::size_t size,
 
 testing::AssertionResult DmaTest::unmap_dma(Iova iova, std::size_t size)
 {
-	auto unmapped = env().container().unmap_dma(iova, size);
+	return unmap_dma(env().container(), iova, size);
+}
+
+testing::AssertionResult
+DmaTest::unmap_dma(const Container &container, Iova iova, std::size_t size)
+{
+	auto unmapped = container.unmap_dma(iova, size);
 
 	if (!unmapped)
 		return testing::AssertionFailure()

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What every test has: the devices, MAP_DMA and UNMAP_DMA with their calls of
- * iommu_map() on record, and the oracle. A test starts and ends with empty
- * IOMMU tables.
+ * Every test has the devices, MAP_DMA and UNMAP_DMA with their calls of
+ * iommu_map() on record, and the oracle. It starts and ends with empty IOMMU
+ * tables, and with as much memory locked and as many pages pinned.
  */
 #ifndef PFNMAP_TESTS_FIXTURE_H
 #define PFNMAP_TESTS_FIXTURE_H
@@ -19,6 +19,7 @@
 
 #include "devices/environment.h"
 #include "devices/layout.h"
+#include "kernel/memory_stats.h"
 
 namespace pfnmap {
 
@@ -57,10 +58,6 @@ public:
 	/* The devices of all tests; @env outlives them. */
 	static void use(const Environment &env) { env_ = &env; }
 
-protected:
-	void SetUp() override;
-	void TearDown() override;
-
 	static const Environment &env() { return *env_; }
 	static const TestDevice &device() { return env().devices()[0]; }
 	static const Bar &bar() { return device().bar; }
@@ -75,6 +72,19 @@ protected:
 		return bar_piece(device(), offset, size, prot);
 	}
 
+	/* A BAR between two pieces of RAM, @RAM bytes together. */
+	static inline const std::size_t RAM = 40 * SZ_PAGE;
+	static inline const std::size_t BAR = 8 * SZ_PMD;
+
+	static Result<Layout> mixed_layout();
+
+	/*
+	 * As at the start of the test, but for @ram bytes mapped since then and
+	 * @pins of pages that are accounted for already.
+	 */
+	[[nodiscard]] testing::AssertionResult
+	holds(std::size_t ram, std::size_t pins = 0) const;
+
 	/* An unused IOVA that equals @phys modulo SZ_LARGEST. */
 	Iova take_iova(std::size_t size, Phys phys);
 
@@ -85,6 +95,8 @@ protected:
 	/* Success is an UNMAP_DMA that unmapped @size bytes. */
 	[[nodiscard]] static testing::AssertionResult
 	unmap_dma(Iova iova, std::size_t size);
+	[[nodiscard]] static testing::AssertionResult
+	unmap_dma(const Container &container, Iova iova, std::size_t size);
 
 	/*
 	 * Success is IOMMU tables of all devices that hold @runs in the
@@ -125,9 +137,18 @@ protected:
 	void expect_map_fails(const Layout &layout, int error,
 			      std::uint32_t flags = DMA_RW);
 
+protected:
+	/* With a BAR of fewer than @least_bar bytes, tests are skipped. */
+	explicit DmaTest(std::size_t least_bar = 0) : least_bar_(least_bar) {}
+
+	void SetUp() override;
+	void TearDown() override;
+
 private:
 	static inline const Environment *env_;
 
+	std::size_t least_bar_;
+	Held before_;
 	Iova next_iova_;
 	std::vector<Extent> calls_;
 };

@@ -27,7 +27,7 @@
 #include "kernel/procfs.h"
 #include "kernel/series.h"
 #include "report/ktap.h"
-#include "tests/unmap_fixture.h"
+#include "tests/spare_container.h"
 
 namespace pfnmap {
 namespace {
@@ -238,14 +238,25 @@ void Bystanders::expect_no_wait(const char *what,
 	print_ktap_diagnostic(line);
 }
 
-class Latency : public OwnContainerTest {
+class LatencyTest : public DmaTest {
 protected:
+	LatencyTest() : DmaTest(BAR) {}
+
 	void SetUp() override
 	{
 		if (!std::getenv("PFNMAP_ICOUNT"))
 			GTEST_SKIP() << "PFNMAP_ICOUNT is not set: "
 					"time is no count of instructions";
-		OwnContainerTest::SetUp();
+		DmaTest::SetUp();
+		if (IsSkipped() || HasFatalFailure())
+			return;
+		own_.open();
+	}
+
+	void TearDown() override
+	{
+		own_.close();
+		DmaTest::TearDown();
 	}
 
 	static Result<Layout> whole_bar(Congruence congruence)
@@ -268,32 +279,36 @@ protected:
 	/* The last of it ends all mappings. */
 	void close()
 	{
-		container_.reset();
-		group_.reset();
-		emulated_group_.reset();
+		own_.container.reset();
+		own_.group.reset();
+		own_.emulated_group.reset();
 	}
+
+	SpareContainer own_{*this};
 };
 
-void Latency::expect_no_wait(Bystanders &others, const Layout &layout,
+using Latency = LatencyTest;
+
+void LatencyTest::expect_no_wait(Bystanders &others, const Layout &layout,
 			     std::uint64_t shift)
 {
 	Iova iova = iova_for(layout, shift);
 	auto map_it = [&] {
-		ASSERT_ERRNO(0, container_->map_dma(iova, layout.start(),
+		ASSERT_ERRNO(0, own_.container->map_dma(iova, layout.start(),
 						    layout.size(), DMA_RW));
 	};
 
-	ASSERT_ERRNO(0, join());
+	ASSERT_ERRNO(0, own_.join());
 	others.expect_no_wait("first map", map_it);
 	others.expect_no_wait("unmap", [&] {
-		EXPECT_TRUE(unmap(iova, layout.size()));
+		EXPECT_TRUE(own_.unmap(iova, layout.size()));
 	});
 	others.expect_no_wait("map again", map_it);
 	others.expect_no_wait("close", [&] { close(); });
-	EXPECT_TRUE(spare_has_nothing());
+	EXPECT_TRUE(own_.has_nothing());
 }
 
-class LatencyVa : public Latency,
+class LatencyVa : public LatencyTest,
 		  public testing::WithParamInterface<Congruence> {
 };
 
@@ -313,20 +328,20 @@ TEST_P(LatencyVa, join_leave_close)
 	Bystanders others;
 	auto layout = whole_bar(GetParam());
 	auto join_it = [&] {
-		ASSERT_ERRNO(0, group_->set_container(*container_));
+		ASSERT_ERRNO(0, own_.group->set_container(*own_.container));
 	};
 
 	ASSERT_TRUE(others.started());
 	ASSERT_OK(layout);
-	join_emulated();
+	own_.join_emulated();
 	if (IsSkipped() || HasFatalFailure())
 		return;
-	ASSERT_OK(map(*layout));
+	ASSERT_OK(own_.map(*layout));
 	others.expect_no_wait("first join", join_it);
-	others.expect_no_wait("leave", [&] { ASSERT_ERRNO(0, leave()); });
+	others.expect_no_wait("leave", [&] { ASSERT_ERRNO(0, own_.leave()); });
 	others.expect_no_wait("join again", join_it);
 	others.expect_no_wait("close", [&] { close(); });
-	EXPECT_TRUE(spare_has_nothing());
+	EXPECT_TRUE(own_.has_nothing());
 }
 
 INSTANTIATE_TEST_SUITE_P(, LatencyVa,
@@ -350,7 +365,7 @@ TEST_F(Latency, iova_mod_4k)
  * @made tells what page tables there are, in bytes: the signal comes when the
  * child that maps @layout has made a small part of its.
  */
-class LatencyKilled : public Latency {
+class LatencyKilled : public LatencyTest {
 protected:
 	using Made = std::function<Result<std::size_t>(pid_t child)>;
 
@@ -365,9 +380,9 @@ private:
 
 void LatencyKilled::map_and_exit(const Layout &layout, std::uint64_t shift)
 {
-	open_and_join();
+	own_.open_and_join();
 	if (HasFailure() ||
-	    container_->map_dma(iova_for(layout, shift), layout.start(),
+	    own_.container->map_dma(iova_for(layout, shift), layout.start(),
 				layout.size(), DMA_RW))
 		_exit(EXIT_FAILURE);
 	_exit(EXIT_SUCCESS);
@@ -413,9 +428,9 @@ void LatencyKilled::expect_gone_soon(const Layout &layout, std::uint64_t shift,
 	ASSERT_OK(before);
 	ASSERT_OK(bytes);
 	EXPECT_EQ(SIGKILL, status);
-	EXPECT_TRUE(spare_has_nothing());
+	EXPECT_TRUE(own_.has_nothing());
 	EXPECT_TRUE(holds(0));
-	open_and_join();
+	own_.open_and_join();
 }
 
 TEST_F(LatencyKilled, while_faulting)

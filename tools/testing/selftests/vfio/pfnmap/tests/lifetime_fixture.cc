@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "tests/lifetime_fixture.h"
+#include "tests/look_ups.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -19,7 +20,8 @@ const std::string &LifetimeTest::lender()
 	static const std::string bdf = [] {
 		const char *shm = std::getenv("PFNMAP_SHM");
 
-		return shm && *shm ? std::string(shm) : spare();
+		return shm && *shm ? std::string(shm)
+				   : SpareContainer::bdf();
 	}();
 
 	return bdf;
@@ -28,20 +30,26 @@ const std::string &LifetimeTest::lender()
 void LifetimeTest::SetUp()
 {
 	NEED_PART(Part::lifetime);
-	OwnContainerTest::SetUp();
+	DmaTest::SetUp();
+	if (IsSkipped() || HasFatalFailure())
+		return;
+	own_.open();
 	if (IsSkipped() || HasFatalFailure())
 		return;
 	NEED_IOMMU_TABLE();
 	/* A group has one owner. */
 	if (!spare_is_free())
-		group_.reset();
+		own_.group.reset();
+	if (start_ == Start::lent)
+		lend();
 }
 
 void LifetimeTest::TearDown()
 {
 	layout_.reset();
 	lent_.reset();
-	OwnContainerTest::TearDown();
+	own_.close();
+	DmaTest::TearDown();
 }
 
 void LifetimeTest::lend(Through through)

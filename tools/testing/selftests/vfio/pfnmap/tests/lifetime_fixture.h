@@ -15,19 +15,30 @@
 
 #include "devices/lent_device.h"
 #include "kernel/series.h"
-#include "tests/unmap_fixture.h"
+#include "tests/spare_container.h"
 
 namespace pfnmap {
 
-class LifetimeTest : public OwnContainerTest {
+class LifetimeTest : public DmaTest {
 protected:
+	/* How a test finds the device. */
+	enum class Start { closed, lent };
+
+	explicit LifetimeTest(Start start = Start::closed)
+		: DmaTest(BAR), start_(start)
+	{
+	}
+
 	using Through = LentDevice::Through;
 
 	void SetUp() override;
 	void TearDown() override;
 
 	/* Is the device that is lent another one than the spare? */
-	static bool spare_is_free() { return lender() != spare(); }
+	static bool spare_is_free()
+	{
+		return lender() != SpareContainer::bdf();
+	}
 	static const std::string &lender();
 
 	/* Opens the device, or opens it again. */
@@ -82,11 +93,13 @@ protected:
 	/* MAP_DMA at @iova finds something there. */
 	static void expect_taken(const Container &container, Iova iova);
 
+	SpareContainer own_{*this};
 	std::optional<LentDevice> lent_;
 	std::optional<Layout> layout_;
 	Iova iova_;
 
 private:
+	Start start_;
 	std::vector<Extent> runs_;
 	std::size_t mapped_size_ = 0;
 };

@@ -22,6 +22,8 @@
 #include "oracle/iommu_table.h"
 #include "tests/accomplice.h"
 #include "tests/lifetime_fixture.h"
+#include "tests/look_ups.h"
+#include "tests/slabs.h"
 
 namespace pfnmap {
 namespace {
@@ -172,13 +174,7 @@ INSTANTIATE_TEST_SUITE_P(, LifetimeOf,
 /* The device's own container is one of those that may have it. */
 class Lifetime : public LifetimeTest {
 protected:
-	void SetUp() override
-	{
-		LifetimeTest::SetUp();
-		if (IsSkipped() || HasFatalFailure())
-			return;
-		lend();
-	}
+	Lifetime() : LifetimeTest(Start::lent) {}
 
 	/* MAP_DMA in the device's own container. */
 	Iova map_in_own()
@@ -233,7 +229,7 @@ TEST_F(Lifetime, own_container)
 TEST_F(Lifetime, every_container)
 {
 	NEED_FREE_SPARE();
-	ASSERT_ERRNO(0, join());
+	ASSERT_ERRNO(0, own_.join());
 	make_layout();
 	if (HasFatalFailure())
 		return;
@@ -242,7 +238,7 @@ TEST_F(Lifetime, every_container)
 		return;
 
 	Iova own = map_in_own();
-	auto third = map(*layout_);
+	auto third = own_.map(*layout_);
 
 	ASSERT_OK(third);
 
@@ -250,10 +246,10 @@ TEST_F(Lifetime, every_container)
 
 	close_all();
 	EXPECT_TRUE(has_nothing(lender()));
-	EXPECT_TRUE(spare_has_nothing());
+	EXPECT_TRUE(own_.has_nothing());
 	expect_revoked();
 	expect_unmaps_own(own, bytes);
-	EXPECT_TRUE(unmap(*third, bytes));
+	EXPECT_TRUE(own_.unmap(*third, bytes));
 }
 
 /* A device that has never been mapped, and one that was in another's life. */
@@ -359,8 +355,10 @@ TEST_F(Lifetime, reset_keeps_it)
 }
 
 /* One MAP_DMA over all kinds, of which some go. */
-class LifetimeMixed : public Lifetime {
+class LifetimeMixed : public LifetimeTest {
 protected:
+	LifetimeMixed() : LifetimeTest(Start::lent) {}
+
 	/* How @gone bytes of one piece in @piece_size ones are told. */
 	struct Part {
 		Piece piece;
@@ -476,11 +474,13 @@ TEST_F(LifetimeMixed, two_devices_and_ram)
 }
 
 /* What else can be asked of a mapping that has nothing in an IOMMU any more. */
-class LifetimeAfter : public Lifetime {
+class LifetimeAfter : public LifetimeTest {
 protected:
+	LifetimeAfter() : LifetimeTest(Start::lent) {}
+
 	void SetUp() override
 	{
-		Lifetime::SetUp();
+		LifetimeTest::SetUp();
 		if (IsSkipped() || HasFatalFailure())
 			return;
 		make_layout();
@@ -568,10 +568,10 @@ TEST_F(LifetimeAfter, group_joins)
 {
 	NEED_FREE_SPARE();
 	close_all();
-	ASSERT_ERRNO(0, group_->set_container(env().container()));
-	EXPECT_TRUE(has_nothing(spare()));
+	ASSERT_ERRNO(0, own_.group->set_container(env().container()));
+	EXPECT_TRUE(has_nothing(SpareContainer::bdf()));
 	expect_revoked();
-	ASSERT_ERRNO(0, leave());
+	ASSERT_ERRNO(0, own_.leave());
 }
 
 /* Its container goes meanwhile: nothing is left to find. */
@@ -590,34 +590,36 @@ TEST_F(LifetimeAfter, own_container_goes)
 TEST_F(Lifetime, group_leaves_and_joins)
 {
 	NEED_FREE_SPARE();
-	join_emulated();
+	own_.join_emulated();
 	if (IsSkipped() || HasFatalFailure())
 		return;
-	ASSERT_ERRNO(0, join());
+	ASSERT_ERRNO(0, own_.join());
 	make_layout();
 	if (HasFatalFailure())
 		return;
 
 	std::size_t bytes = size();
-	auto iova = map(*layout_);
+	auto iova = own_.map(*layout_);
 
 	ASSERT_OK(iova);
 	close_all();
-	EXPECT_TRUE(spare_has_nothing());
-	ASSERT_ERRNO(0, leave());
+	EXPECT_TRUE(own_.has_nothing());
+	ASSERT_ERRNO(0, own_.leave());
 
 	/* Whether it joins or finds nothing to map, it maps nothing. */
-	if (int error = join()) {
+	if (int error = own_.join()) {
 		EXPECT_ERRNO(EFAULT, error);
 	}
-	EXPECT_TRUE(spare_has_nothing());
-	expect_taken(*container_, *iova);
-	EXPECT_TRUE(unmap(*iova, bytes));
+	EXPECT_TRUE(own_.has_nothing());
+	expect_taken(*own_.container, *iova);
+	EXPECT_TRUE(own_.unmap(*iova, bytes));
 }
 
 /* Whoever has the file or an mmap keeps the device open, also another process. */
-class LifetimeProcess : public Lifetime {
+class LifetimeProcess : public LifetimeTest {
 protected:
+	LifetimeProcess() : LifetimeTest(Start::lent) {}
+
 	/* Closes all files of the device but for what @keeps it. */
 	void close_in_child(bool keep_mmap)
 	{
@@ -746,13 +748,13 @@ protected:
 	{
 		/* A group has one owner, which is this process. */
 		auto container = Container::open();
-		auto group = open_spare();
+		auto group = SpareContainer::open_group();
 
 		if (!container || !group)
 			return EIO;
-		container_.emplace(std::move(*container));
-		group_.emplace(std::move(*group));
-		if (int error = join())
+		own_.container.emplace(std::move(*container));
+		own_.group.emplace(std::move(*group));
+		if (int error = own_.join())
 			return error;
 
 		Piece given = piece;
@@ -763,13 +765,13 @@ protected:
 
 		if (!layout)
 			return layout.error().code;
-		return container_->map_dma(iova, layout->start(),
+		return own_.container->map_dma(iova, layout->start(),
 					   layout->size(), DMA_RW);
 	}
 
 	int unmap_given(Iova iova, std::size_t bytes)
 	{
-		auto unmapped = container_->unmap_dma(iova, bytes);
+		auto unmapped = own_.container->unmap_dma(iova, bytes);
 
 		if (!unmapped)
 			return unmapped.error().code;
@@ -780,8 +782,8 @@ protected:
 TEST_F(LifetimePassed, container_of_another_process)
 {
 	NEED_FREE_SPARE();
-	group_.reset();
-	container_.reset();
+	own_.group.reset();
+	own_.container.reset();
 	lend();
 	if (HasFatalFailure())
 		return;
@@ -803,9 +805,9 @@ TEST_F(LifetimePassed, container_of_another_process)
 	if (HasFatalFailure())
 		return;
 	ASSERT_ERRNO(0, child->ask(lent().device().device.fd()));
-	EXPECT_TRUE(spare_has_runs(run));
+	EXPECT_TRUE(own_.has_runs(run));
 	close_device();
-	EXPECT_TRUE(spare_has_nothing());
+	EXPECT_TRUE(own_.has_nothing());
 	EXPECT_ERRNO(0, child->ask());
 	EXPECT_EQ(0, child->end());
 }
@@ -832,7 +834,7 @@ protected:
 	void close_one(What what);
 
 	/* By what is still open. */
-	bool mapper_lives() const { return group_ || mapper_device_; }
+	bool mapper_lives() const { return own_.group || mapper_device_; }
 	bool device_lives() const { return lent_->is_open() || layout_; }
 
 	void expect_as_it_should();
@@ -843,11 +845,11 @@ protected:
 
 void LifetimeOrders::open_and_map()
 {
-	open_and_join();
+	own_.open_and_join();
 	if (HasFatalFailure())
 		return;
 
-	auto mapper = group_->get_device_fd(spare());
+	auto mapper = own_.group->get_device_fd(SpareContainer::bdf());
 
 	ASSERT_OK(mapper);
 	mapper_device_.emplace(std::move(*mapper));
@@ -859,20 +861,20 @@ void LifetimeOrders::open_and_map()
 	if (HasFatalFailure())
 		return;
 
-	auto iova = map(*layout_);
+	auto iova = own_.map(*layout_);
 
 	ASSERT_OK(iova);
 	run_[0] = {*iova, lent().device().bar.phys, size()};
-	ASSERT_TRUE(spare_has_runs(run_));
+	ASSERT_TRUE(own_.has_runs(run_));
 }
 
 void LifetimeOrders::close_one(What what)
 {
 	switch (what) {
 	case mapper_container:
-		return container_.reset();
+		return own_.container.reset();
 	case mapper_group:
-		return group_.reset();
+		return own_.group.reset();
 	case mapper_device:
 		return mapper_device_.reset();
 	case device:
@@ -891,9 +893,9 @@ void LifetimeOrders::close_one(What what)
 void LifetimeOrders::expect_as_it_should()
 {
 	if (mapper_lives() && device_lives()) {
-		EXPECT_TRUE(spare_has_runs(run_));
+		EXPECT_TRUE(own_.has_runs(run_));
 	} else {
-		EXPECT_TRUE(spare_has_nothing());
+		EXPECT_TRUE(own_.has_nothing());
 	}
 }
 
@@ -984,9 +986,9 @@ protected:
 		auto limit = ScopedSetting::set(LIMIT, std::to_string(ENTRIES));
 
 		ASSERT_OK(limit);
-		group_.reset();
-		container_.reset();
-		open_and_join();
+		own_.group.reset();
+		own_.container.reset();
+		own_.open_and_join();
 	}
 
 	/* @nr pages that are no neighbours: a range each. */
@@ -1001,14 +1003,14 @@ protected:
 
 	int map_error(const Layout &layout)
 	{
-		auto iova = map(layout);
+		auto iova = own_.map(layout);
 
 		return iova ? 0 : iova.error().code;
 	}
 
 	void unmap_everything()
 	{
-		auto unmapped = container_->unmap_dma({}, 0,
+		auto unmapped = own_.container->unmap_dma({}, 0,
 						      VFIO_DMA_UNMAP_FLAG_ALL);
 
 		ASSERT_OK(unmapped);
@@ -1024,11 +1026,11 @@ TEST_F(LifetimeLimit, one_mapping)
 	/* Nothing is used up by what fails, or by what is unmapped. */
 	for (int i = 0; i < 3; i++) {
 		EXPECT_ERRNO(ENOSPC, map_error(*too_many));
-		EXPECT_TRUE(spare_has_nothing());
+		EXPECT_TRUE(own_.has_nothing());
 		EXPECT_ERRNO(0, map_error(*fit));
 		EXPECT_ERRNO(ENOSPC, map_error(*ranges(1)));
 		unmap_everything();
-		EXPECT_TRUE(spare_has_nothing());
+		EXPECT_TRUE(own_.has_nothing());
 	}
 }
 
@@ -1113,7 +1115,7 @@ TEST_F(LifetimeLimit, revoked)
 			return;
 		EXPECT_ERRNO(0, map_error(*layout_));
 		close_all();
-		EXPECT_TRUE(spare_has_nothing());
+		EXPECT_TRUE(own_.has_nothing());
 		unmap_everything();
 		lend();
 		if (HasFatalFailure())
@@ -1267,17 +1269,17 @@ TEST_F(LifetimeRace, container_closes)
 {
 	NEED_FREE_SPARE();
 	for (int i = 0; i < ROUNDS && !HasFailure(); i++) {
-		open_and_join();
+		own_.open_and_join();
 		open();
 		if (HasFatalFailure())
 			return;
-		ASSERT_ERRNO(0, container_->map_dma(iova_, layout_->start(),
+		ASSERT_ERRNO(0, own_.container->map_dma(iova_, layout_->start(),
 						    size(), DMA_RW));
 		against_close(i, [&] {
-			container_.reset();
-			group_.reset();
+			own_.container.reset();
+			own_.group.reset();
 		});
-		EXPECT_TRUE(spare_has_nothing());
+		EXPECT_TRUE(own_.has_nothing());
 	}
 }
 
@@ -1285,7 +1287,7 @@ TEST_F(LifetimeRace, container_closes)
 TEST_F(LifetimeRace, group_joins)
 {
 	NEED_FREE_SPARE();
-	join_emulated();
+	own_.join_emulated();
 	if (IsSkipped() || HasFatalFailure())
 		return;
 	for (int i = 0; i < ROUNDS && !HasFailure(); i++) {
@@ -1297,19 +1299,19 @@ TEST_F(LifetimeRace, group_joins)
 
 		std::size_t bytes = size();
 
-		ASSERT_ERRNO(0, container_->map_dma(iova_, layout_->start(),
+		ASSERT_ERRNO(0, own_.container->map_dma(iova_, layout_->start(),
 						    bytes, DMA_RW));
 		against_close(i, [&] {
-			error = group_->set_container(*container_);
+			error = own_.group->set_container(*own_.container);
 		});
 		if (error) {
 			EXPECT_ERRNO(EFAULT, error);
 		} else {
 			/* Its file may have been the last one, put later. */
-			EXPECT_TRUE(is_gone_soon(spare()));
-			EXPECT_ERRNO(0, leave());
+			EXPECT_TRUE(is_gone_soon(SpareContainer::bdf()));
+			EXPECT_ERRNO(0, own_.leave());
 		}
-		EXPECT_TRUE(unmap(iova_, bytes));
+		EXPECT_TRUE(own_.unmap(iova_, bytes));
 	}
 }
 

@@ -21,7 +21,7 @@
 #include "devices/environment.h"
 #include "report/ktap.h"
 #include "tests/fixture.h"
-#include "tests/unmap_fixture.h"
+#include "tests/spare_container.h"
 
 namespace {
 
@@ -63,7 +63,7 @@ int main(int argc, char **argv)
 	}
 
 	if (bdfs.size() > 2) {
-		pfnmap::OwnContainerTest::use_spare(bdfs.back());
+		pfnmap::SpareContainer::use(bdfs.back());
 		bdfs.pop_back();
 	}
 

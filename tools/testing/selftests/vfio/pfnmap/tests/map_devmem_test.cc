@@ -15,11 +15,11 @@
 namespace pfnmap {
 namespace {
 
-class DevMemTest : public MapTest {
+class DevMemTest : public DmaTest {
 protected:
 	void SetUp() override
 	{
-		MapTest::SetUp();
+		DmaTest::SetUp();
 		if (IsSkipped() || HasFatalFailure())
 			return;
 

@@ -26,17 +26,21 @@
 #include "kernel/series.h"
 #include "kernel/test_module.h"
 #include "tests/accomplice.h"
-#include "tests/unmap_fixture.h"
+#include "tests/spare_container.h"
 
 namespace pfnmap {
 namespace {
 
-/* The module's device is in the container first, a real one may join. */
-class PageTest : public OwnContainerTest {
+class ModuleTest : public DmaTest {
 protected:
+	ModuleTest() : DmaTest(BAR) {}
+
 	void SetUp() override
 	{
-		OwnContainerTest::SetUp();
+		DmaTest::SetUp();
+		if (IsSkipped() || HasFatalFailure())
+			return;
+		own_.open();
 		if (IsSkipped() || HasFatalFailure())
 			return;
 
@@ -45,11 +49,11 @@ protected:
 		if (!group)
 			GTEST_SKIP() << "needs pfnmap_test_device.ko: "
 				     << group.error().message();
-		join_emulated(std::move(*group));
+		own_.join_emulated(std::move(*group));
 		if (HasFatalFailure())
 			return;
 
-		auto opened = ModuleDevice::open(*emulated_group_);
+		auto opened = ModuleDevice::open(*own_.emulated_group);
 
 		ASSERT_OK(opened);
 		module_.emplace(std::move(*opened));
@@ -65,7 +69,8 @@ protected:
 			EXPECT_ERRNO(0, module_->set_on_fault(PFNMAP_TEST_PLAIN));
 		}
 		module_.reset();
-		OwnContainerTest::TearDown();
+		own_.close();
+		DmaTest::TearDown();
 	}
 
 	const ModuleDevice &module() const { return *module_; }
@@ -96,9 +101,9 @@ protected:
 
 		ASSERT_OK(layout);
 		layout_.emplace(std::move(*layout));
-		ASSERT_ERRNO(0, join());
+		ASSERT_ERRNO(0, own_.join());
 
-		auto iova = map(*layout_);
+		auto iova = own_.map(*layout_);
 
 		ASSERT_OK(iova);
 		iova_ = *iova;
@@ -106,13 +111,13 @@ protected:
 		auto runs = layout_->runs(iova_);
 
 		ASSERT_OK(runs);
-		EXPECT_TRUE(spare_has_runs(*runs));
+		EXPECT_TRUE(own_.has_runs(*runs));
 	}
 
 	void expect_unmaps()
 	{
-		EXPECT_TRUE(unmap(iova_, layout_->size()));
-		EXPECT_TRUE(spare_has_nothing());
+		EXPECT_TRUE(own_.unmap(iova_, layout_->size()));
+		EXPECT_TRUE(own_.has_nothing());
 		EXPECT_TRUE(holds(0));
 		EXPECT_EQ(references_mapped(), references());
 		layout_.reset();
@@ -131,11 +136,16 @@ protected:
 	std::optional<Layout> layout_;
 	Iova iova_;
 
+	SpareContainer own_{*this};
+
 private:
 	std::optional<ModuleDevice> module_;
 	std::uint64_t references_ = 0;
 	std::size_t pages_ = 0;
 };
+
+/* The module's device is in the container first, a real one may join. */
+using PageTest = ModuleTest;
 
 /* PageReserved() when it is mapped, no more so when it is unmapped. */
 TEST_F(PageTest, raw_is_not_reserved_any_more)
@@ -165,10 +175,10 @@ TEST_F(PageTest, changed_when_the_device_leaves)
 	if (HasFatalFailure())
 		return;
 	ASSERT_ERRNO(0, module().set_raw_reserved(false));
-	EXPECT_ERRNO(0, leave());
-	EXPECT_TRUE(spare_has_nothing());
+	EXPECT_ERRNO(0, own_.leave());
+	EXPECT_TRUE(own_.has_nothing());
 	EXPECT_TRUE(holds(0));
-	EXPECT_TRUE(unmap(iova_, layout_->size()));
+	EXPECT_TRUE(own_.unmap(iova_, layout_->size()));
 }
 
 /* One frame that belongs to the kernel's allocator, anywhere in the range. */
@@ -177,26 +187,26 @@ TEST_F(PageTest, page_in_use_is_refused)
 	auto layout = Layout::create({module_piece(PFNMAP_TEST_RAW)});
 
 	ASSERT_OK(layout);
-	ASSERT_ERRNO(0, join());
+	ASSERT_ERRNO(0, own_.join());
 	for (std::size_t page = 0; page < NR_PAGES; page++) {
 		SCOPED_TRACE("page " + std::to_string(page));
 		ASSERT_ERRNO(0, module().set_reserved(page * SZ_PAGE, false));
 		for (std::uint32_t flags : {DMA_READ, DMA_WRITE, DMA_RW}) {
 			EXPECT_ERRNO(EFAULT,
-				     container_->map_dma(
+				     own_.container->map_dma(
 					     take_iova(layout->size(), Phys{}),
 					     layout->start(), layout->size(),
 					     flags));
 		}
-		EXPECT_TRUE(spare_has_nothing());
+		EXPECT_TRUE(own_.has_nothing());
 		EXPECT_TRUE(holds(0));
 		ASSERT_ERRNO(0, module().set_reserved(page * SZ_PAGE, true));
 	}
 
-	auto iova = map(*layout);
+	auto iova = own_.map(*layout);
 
 	ASSERT_OK(iova);
-	EXPECT_TRUE(unmap(*iova, layout->size()));
+	EXPECT_TRUE(own_.unmap(*iova, layout->size()));
 }
 
 /*
@@ -212,13 +222,13 @@ TEST_F(PageTest, pin_of_a_bar)
 
 	ASSERT_OK(layout);
 
-	auto iova = map(*layout);
+	auto iova = own_.map(*layout);
 
 	ASSERT_OK(iova);
 	for (bool joined : {false, true}) {
 		SCOPED_TRACE(joined ? "mapped" : "in no IOMMU");
 		if (joined) {
-			ASSERT_ERRNO(0, join());
+			ASSERT_ERRNO(0, own_.join());
 		}
 
 		std::size_t ram = joined ? RAM : 0;
@@ -232,7 +242,7 @@ TEST_F(PageTest, pin_of_a_bar)
 		EXPECT_ERRNO(0, module().unpin(*iova));
 		EXPECT_TRUE(holds(ram));
 	}
-	EXPECT_TRUE(unmap(*iova, layout->size()));
+	EXPECT_TRUE(own_.unmap(*iova, layout->size()));
 }
 
 /*
@@ -244,22 +254,22 @@ TEST_F(PageTest, replaced_while_a_fault_lets_go_of_the_lock)
 	auto layout = Layout::create({module_piece(PFNMAP_TEST_FAULTS)});
 
 	ASSERT_OK(layout);
-	ASSERT_ERRNO(0, join());
+	ASSERT_ERRNO(0, own_.join());
 	ASSERT_ERRNO(0, module().set_on_fault(PFNMAP_TEST_REPLACE));
 
-	auto iova = map(*layout);
+	auto iova = own_.map(*layout);
 
 	ASSERT_OK(iova);
 	EXPECT_TRUE(holds(PFNMAP_TEST_SIZE));
-	EXPECT_TRUE(unmap(*iova, layout->size()));
-	EXPECT_TRUE(spare_has_nothing());
+	EXPECT_TRUE(own_.unmap(*iova, layout->size()));
+	EXPECT_TRUE(own_.has_nothing());
 }
 
 /*
  * While MAP_DMA looks up what a range is mapped to, it lets those who want to
  * change mappings go first.
  */
-class LookUpTest : public PageTest {
+class LookUpTest : public ModuleTest {
 protected:
 	static constexpr int ATTEMPTS = 10;
 
@@ -306,7 +316,7 @@ LookUpTest::Outcome LookUpTest::map_what_loses_its_permission()
 			outcome.other_error = errno;
 	});
 
-	outcome.error = container_->map_dma(take_iova(PFNMAP_TEST_SIZE, Phys{}),
+	outcome.error = own_.container->map_dma(take_iova(PFNMAP_TEST_SIZE, Phys{}),
 					    layout->start(), PFNMAP_TEST_SIZE,
 					    DMA_READ);
 	thread.join();
@@ -320,7 +330,7 @@ LookUpTest::Outcome LookUpTest::map_what_loses_its_permission()
 
 TEST_F(LookUpTest, permission_goes_meanwhile)
 {
-	ASSERT_ERRNO(0, join());
+	ASSERT_ERRNO(0, own_.join());
 	for (int i = 0; i < ATTEMPTS && !HasFailure(); i++) {
 		Outcome outcome = map_what_loses_its_permission();
 
@@ -328,13 +338,13 @@ TEST_F(LookUpTest, permission_goes_meanwhile)
 		if (outcome.error) {
 			EXPECT_ERRNO(EFAULT, outcome.error);
 			EXPECT_LT(outcome.entered, NR_PAGES);
-			EXPECT_TRUE(spare_has_nothing());
+			EXPECT_TRUE(own_.has_nothing());
 			return;
 		}
 		/* In time, if none was found that needed no fault. */
 		EXPECT_EQ(NR_PAGES, outcome.entered);
 
-		auto unmapped = container_->unmap_dma({}, 0,
+		auto unmapped = own_.container->unmap_dma({}, 0,
 						      VFIO_DMA_UNMAP_FLAG_ALL);
 
 		ASSERT_OK(unmapped);
@@ -362,7 +372,7 @@ TEST_F(LookUpTest, closes_before_it_is_mapped)
 				      module_piece(PFNMAP_TEST_FAULTS)});
 
 	ASSERT_OK(layout);
-	ASSERT_ERRNO(0, join());
+	ASSERT_ERRNO(0, own_.join());
 	ASSERT_ERRNO(0, module().set_on_fault(PFNMAP_TEST_LET_GO));
 
 	std::future<int> closer = std::async(std::launch::async, [&] {
@@ -375,7 +385,7 @@ TEST_F(LookUpTest, closes_before_it_is_mapped)
 		return error ? error : module().go_on();
 	});
 	Iova iova = take_iova(layout->size(), lent->device().bar.phys);
-	int error = container_->map_dma(iova, layout->start(), layout->size(),
+	int error = own_.container->map_dma(iova, layout->start(), layout->size(),
 					DMA_READ);
 
 	ASSERT_ERRNO(0, closer.get());
@@ -384,9 +394,9 @@ TEST_F(LookUpTest, closes_before_it_is_mapped)
 	const Extent left[] = {{iova + SZ_PMD, module().phys(PFNMAP_TEST_FAULTS),
 				PFNMAP_TEST_SIZE}};
 
-	EXPECT_TRUE(spare_has_runs(left));
-	EXPECT_TRUE(unmap(iova, layout->size()));
-	EXPECT_TRUE(spare_has_nothing());
+	EXPECT_TRUE(own_.has_runs(left));
+	EXPECT_TRUE(own_.unmap(iova, layout->size()));
+	EXPECT_TRUE(own_.has_nothing());
 }
 
 /*
@@ -406,11 +416,11 @@ TEST_F(LookUpTest, others_close_meanwhile)
 	auto faulting = Layout::create({module_piece(PFNMAP_TEST_FAULTS)});
 
 	ASSERT_OK(faulting);
-	ASSERT_ERRNO(0, join());
+	ASSERT_ERRNO(0, own_.join());
 	ASSERT_ERRNO(0, module().set_on_fault(PFNMAP_TEST_KILLED));
 
 	auto child = Accomplice::start([&](UniqueFd) {
-		return container_->map_dma(iova, faulting->start(),
+		return own_.container->map_dma(iova, faulting->start(),
 					   PFNMAP_TEST_SIZE, DMA_READ);
 	});
 	auto lent = LentDevice::open(shm);
@@ -422,7 +432,7 @@ TEST_F(LookUpTest, others_close_meanwhile)
 
 	ASSERT_OK(layout);
 
-	auto at = map(*layout);
+	auto at = own_.map(*layout);
 
 	ASSERT_OK(at);
 	ASSERT_ERRNO(0, child->begin());
@@ -439,16 +449,16 @@ TEST_F(LookUpTest, others_close_meanwhile)
 	EXPECT_EQ(SIGKILL, child->end(SIGKILL));
 	closed.wait();
 	/* A map of pages that are there may have come to its end. */
-	ASSERT_OK(container_->unmap_dma(iova, PFNMAP_TEST_SIZE));
-	EXPECT_TRUE(spare_has_nothing());
-	EXPECT_TRUE(unmap(*at, SZ_PMD));
+	ASSERT_OK(own_.container->unmap_dma(iova, PFNMAP_TEST_SIZE));
+	EXPECT_TRUE(own_.has_nothing());
+	EXPECT_TRUE(own_.unmap(*at, SZ_PMD));
 }
 
 /*
  * vfio_pin_pages() on a container that has a BAR between RAM: RAM can be
  * pinned, the BAR has no page to hand out.
  */
-class PinTest : public PageTest {
+class PinTest : public ModuleTest {
 protected:
 	void map_bar_between_ram()
 	{
@@ -457,7 +467,7 @@ protected:
 		ASSERT_OK(layout);
 		layout_.emplace(std::move(*layout));
 
-		auto iova = map(*layout_);
+		auto iova = own_.map(*layout_);
 
 		ASSERT_OK(iova);
 		iova_ = *iova;
@@ -496,12 +506,12 @@ TEST_F(PinTest, bar_between_ram_emulated_only)
 	EXPECT_TRUE(holds(NR_PINS * SZ_PAGE));
 	expect_unpins();
 	EXPECT_TRUE(holds(0));
-	EXPECT_TRUE(unmap(iova_, layout_->size()));
+	EXPECT_TRUE(own_.unmap(iova_, layout_->size()));
 }
 
 TEST_F(PinTest, bar_between_ram)
 {
-	ASSERT_ERRNO(0, join());
+	ASSERT_ERRNO(0, own_.join());
 	map_bar_between_ram();
 	if (HasFatalFailure())
 		return;
@@ -509,7 +519,7 @@ TEST_F(PinTest, bar_between_ram)
 	EXPECT_TRUE(holds(RAM, NR_PINS));
 	expect_unpins();
 	EXPECT_TRUE(holds(RAM));
-	EXPECT_TRUE(unmap(iova_, layout_->size()));
+	EXPECT_TRUE(own_.unmap(iova_, layout_->size()));
 }
 
 TEST_F(PinTest, driver_unpins_when_told)
@@ -517,12 +527,12 @@ TEST_F(PinTest, driver_unpins_when_told)
 	/* It unpins from its callback, as those of mediated devices do. */
 	if (!access("/proc/lockdep", F_OK))
 		GTEST_SKIP() << "lockdep reports every driver that does that";
-	ASSERT_ERRNO(0, join());
+	ASSERT_ERRNO(0, own_.join());
 	map_bar_between_ram();
 	if (HasFatalFailure())
 		return;
 	expect_pins();
-	EXPECT_TRUE(unmap(iova_, layout_->size()));
+	EXPECT_TRUE(own_.unmap(iova_, layout_->size()));
 	EXPECT_TRUE(holds(0));
 	EXPECT_ERRNO(ENOENT, module().unpin(iova_));
 }
@@ -533,14 +543,14 @@ TEST_F(PinTest, device_joins_and_leaves)
 	if (HasFatalFailure())
 		return;
 	expect_pins();
-	ASSERT_ERRNO(0, join());
+	ASSERT_ERRNO(0, own_.join());
 	EXPECT_TRUE(holds(RAM, NR_PINS));
-	EXPECT_ERRNO(0, leave());
-	EXPECT_TRUE(spare_has_nothing());
+	EXPECT_ERRNO(0, own_.leave());
+	EXPECT_TRUE(own_.has_nothing());
 	EXPECT_TRUE(holds(NR_PINS * SZ_PAGE));
 	expect_unpins();
 	EXPECT_TRUE(holds(0));
-	EXPECT_TRUE(unmap(iova_, layout_->size()));
+	EXPECT_TRUE(own_.unmap(iova_, layout_->size()));
 }
 
 /* What is undone is not what others have pinned. */
@@ -554,20 +564,20 @@ TEST_F(PinTest, device_cannot_join)
 
 	ASSERT_OK(broken);
 
-	auto iova = map(*broken);
+	auto iova = own_.map(*broken);
 
 	ASSERT_OK(iova);
 	expect_pins();
-	EXPECT_ERRNO(EFAULT, join());
-	EXPECT_TRUE(spare_has_nothing());
+	EXPECT_ERRNO(EFAULT, own_.join());
+	EXPECT_TRUE(own_.has_nothing());
 	EXPECT_TRUE(holds(NR_PINS * SZ_PAGE));
-	EXPECT_TRUE(unmap(*iova, broken->size()));
-	ASSERT_ERRNO(0, join());
+	EXPECT_TRUE(own_.unmap(*iova, broken->size()));
+	ASSERT_ERRNO(0, own_.join());
 	EXPECT_TRUE(holds(RAM, NR_PINS));
-	EXPECT_ERRNO(0, leave());
+	EXPECT_ERRNO(0, own_.leave());
 	expect_unpins();
 	EXPECT_TRUE(holds(0));
-	EXPECT_TRUE(unmap(iova_, layout_->size()));
+	EXPECT_TRUE(own_.unmap(iova_, layout_->size()));
 }
 
 /*
@@ -633,7 +643,7 @@ TEST_F(PinTest, rom_that_becomes_ram)
 	ASSERT_ERRNO(0, layout->va().place(0, 2 * SZ_PAGE, PROT_RW, MAP_SHARED,
 					   mem->get(), rom->value));
 
-	auto iova = map(*layout);
+	auto iova = own_.map(*layout);
 
 	ASSERT_OK(iova);
 	ASSERT_ERRNO(0, module().pin(*iova));
@@ -643,17 +653,17 @@ TEST_F(PinTest, rom_that_becomes_ram)
 	/* And one page that is accounted for. */
 	ASSERT_ERRNO(0, module().pin(*iova + 2 * SZ_PAGE));
 	EXPECT_TRUE(holds(SZ_PAGE));
-	ASSERT_ERRNO(0, join());
+	ASSERT_ERRNO(0, own_.join());
 	EXPECT_TRUE(holds(RAM, 1));
-	EXPECT_ERRNO(0, leave());
+	EXPECT_ERRNO(0, own_.leave());
 	EXPECT_TRUE(holds(SZ_PAGE));
-	ASSERT_ERRNO(0, join());
+	ASSERT_ERRNO(0, own_.join());
 	EXPECT_TRUE(holds(RAM, 1));
 	for (std::size_t at : {std::size_t{0}, SZ_PAGE, 2 * SZ_PAGE})
 		EXPECT_ERRNO(0, module().unpin(*iova + at));
 	EXPECT_TRUE(holds(RAM));
-	EXPECT_TRUE(unmap(*iova, RAM));
-	EXPECT_TRUE(spare_has_nothing());
+	EXPECT_TRUE(own_.unmap(*iova, RAM));
+	EXPECT_TRUE(own_.has_nothing());
 	EXPECT_TRUE(holds(0));
 }
 

@@ -72,7 +72,7 @@ std::size_t alignment_of(std::size_t size)
 	return std::min(std::bit_floor(size), SZ_1G);
 }
 
-class Placement : public DmaTest {
+class PlacementTest : public DmaTest {
 protected:
 	/* What the tests need of the BAR. */
 	static inline const std::size_t LEAST = 8 * SZ_PMD;
@@ -93,7 +93,9 @@ protected:
 						     std::size_t size);
 };
 
-testing::AssertionResult Placement::is_congruent(std::size_t offset,
+using Placement = PlacementTest;
+
+testing::AssertionResult PlacementTest::is_congruent(std::size_t offset,
 						 std::size_t size)
 {
 	Piece piece = bar_part(offset, size);
@@ -156,13 +158,13 @@ TEST_F(Placement, large_entries)
 }
 
 /* An address in the middle of nothing, which no alignment leads to. */
-class PlacementAsked : public Placement {
+class PlacementAsked : public PlacementTest {
 protected:
 	static inline const std::size_t SIZE = 2 * SZ_PMD;
 
 	void SetUp() override
 	{
-		Placement::SetUp();
+		PlacementTest::SetUp();
 		if (IsSkipped() || HasFatalFailure())
 			return;
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <utility>
 
-#include "tests/unmap_fixture.h"
+#include "tests/spare_container.h"
 
 namespace pfnmap {
 namespace {
@@ -20,10 +20,10 @@ protected:
 	{
 		switch (what) {
 		case container:
-			container_.reset();
+			own_.container.reset();
 			break;
 		case group:
-			group_.reset();
+			own_.group.reset();
 			break;
 		case device:
 			device_.reset();
@@ -39,15 +39,15 @@ protected:
 
 void RaceClose::open_all(const Layout &layout)
 {
-	open_and_join();
+	own_.open_and_join();
 	if (HasFatalFailure())
 		return;
 
-	auto opened = group_->get_device_fd(spare());
+	auto opened = own_.group->get_device_fd(SpareContainer::bdf());
 
 	ASSERT_OK(opened);
 	device_.emplace(std::move(*opened));
-	ASSERT_OK(map(layout));
+	ASSERT_OK(own_.map(layout));
 	EXPECT_TRUE(holds(RAM));
 }
 
@@ -66,9 +66,9 @@ TEST_F(RaceClose, in_all_orders)
 		for (What what : order) {
 			close_one(what);
 			/* The container alone has no right to anything. */
-			EXPECT_TRUE(holds(group_ || device_ ? RAM : 0));
+			EXPECT_TRUE(holds(own_.group || device_ ? RAM : 0));
 		}
-		EXPECT_TRUE(spare_has_nothing());
+		EXPECT_TRUE(own_.has_nothing());
 		EXPECT_TRUE(holds(0));
 	} while (std::ranges::next_permutation(order).found && !HasFailure());
 }

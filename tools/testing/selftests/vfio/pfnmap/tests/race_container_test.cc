@@ -18,7 +18,7 @@
 #include "kernel/procfs.h"
 #include "kernel/series.h"
 #include "tests/race_rounds.h"
-#include "tests/unmap_fixture.h"
+#include "tests/spare_container.h"
 
 namespace pfnmap {
 namespace {
@@ -72,16 +72,16 @@ void RaceContainers::map_anew(const Opponent &other, Layout &layout, Iova iova,
 	int turns = other.turns();
 	long before = page_faults();
 
-	ASSERT_ERRNO(0, container_->map_dma(iova, layout.start(), BAR, DMA_RW));
+	ASSERT_ERRNO(0, own_.container->map_dma(iova, layout.start(), BAR, DMA_RW));
 
 	long taken = page_faults() - before;
 
 	faults.met += other.turns() != turns;
 	faults.fewer += taken < faults.alone;
 	faults.some += taken > 0;
-	EXPECT_TRUE(spare_has_runs(run));
-	EXPECT_TRUE(unmap(iova, BAR));
-	EXPECT_TRUE(spare_has_nothing());
+	EXPECT_TRUE(own_.has_runs(run));
+	EXPECT_TRUE(own_.unmap(iova, BAR));
+	EXPECT_TRUE(own_.has_nothing());
 }
 
 void RaceContainers::expect_shared(const Faults &faults)
@@ -96,7 +96,7 @@ void RaceContainers::expect_shared(const Faults &faults)
 
 TEST_F(RaceContainers, map_one_bar)
 {
-	ASSERT_ERRNO(0, join());
+	ASSERT_ERRNO(0, own_.join());
 
 	auto layout = Layout::create({bar_part(0, BAR)});
 	Faults faults;
@@ -106,7 +106,7 @@ TEST_F(RaceContainers, map_one_bar)
 	Iova iova = take_iova(BAR, bar().phys);
 	long before = page_faults();
 
-	ASSERT_ERRNO(0, map_and_unmap(*container_, iova, *layout));
+	ASSERT_ERRNO(0, map_and_unmap(*own_.container, iova, *layout));
 	faults.alone = page_faults() - before;
 
 	Opponent other([&] {
@@ -122,7 +122,7 @@ TEST_F(RaceContainers, map_one_bar)
 
 std::optional<bool> RaceContainers::come_and_go(Iova iova)
 {
-	int error = join();
+	int error = own_.join();
 
 	EXPECT_ERRNO(0, error);
 	if (error)
@@ -133,11 +133,11 @@ std::optional<bool> RaceContainers::come_and_go(Iova iova)
 	});
 
 	std::this_thread::yield();
-	error = leave();
+	error = own_.leave();
 	EXPECT_ERRNO(0, error);
 	if (error)
 		return {};
-	EXPECT_TRUE(spare_has_nothing());
+	EXPECT_TRUE(own_.has_nothing());
 	return mapped;
 }
 
@@ -147,7 +147,7 @@ void RaceContainers::come_and_go_beside(const Layout &layout)
 	int with = 0, without = 0; /* joins that found it mapped or not */
 
 	Opponent other([&] {
-		return map_and_unmap(*container_, iova, layout);
+		return map_and_unmap(*own_.container, iova, layout);
 	});
 
 	auto happened = [&] {
@@ -175,7 +175,7 @@ void RaceContainers::come_and_go_beside(const Layout &layout)
  */
 TEST_F(RaceContainers, group_comes_and_goes)
 {
-	join_emulated();
+	own_.join_emulated();
 	if (IsSkipped() || HasFatalFailure())
 		return;
 
@@ -185,7 +185,7 @@ TEST_F(RaceContainers, group_comes_and_goes)
 	ASSERT_OK(bar_only);
 	ASSERT_OK(mixed);
 
-	auto stays = map(*bar_only);
+	auto stays = own_.map(*bar_only);
 
 	ASSERT_OK(stays);
 
@@ -194,10 +194,10 @@ TEST_F(RaceContainers, group_comes_and_goes)
 	ASSERT_OK(runs);
 	come_and_go_beside(*mixed);
 	EXPECT_TRUE(holds(0));
-	ASSERT_ERRNO(0, group_->set_container(*container_));
-	EXPECT_TRUE(spare_has_runs(*runs));
-	EXPECT_TRUE(unmap(*stays, BAR));
-	EXPECT_TRUE(spare_has_nothing());
+	ASSERT_ERRNO(0, own_.group->set_container(*own_.container));
+	EXPECT_TRUE(own_.has_runs(*runs));
+	EXPECT_TRUE(own_.unmap(*stays, BAR));
+	EXPECT_TRUE(own_.has_nothing());
 }
 
 /*
@@ -327,7 +327,7 @@ TEST_F(RaceContainers, ioctl_while_the_group_leaves)
 	pid_t child = fork();
 
 	if (!child)
-		_exit(RaceIoctl(*container_, *group_, iova, layout->start())
+		_exit(RaceIoctl(*own_.container, *own_.group, iova, layout->start())
 			      .run());
 	ASSERT_LT(0, child);
 
@@ -349,7 +349,7 @@ TEST_F(RaceContainers, ioctl_while_the_group_leaves)
 	EXPECT_NE(RaceIoctl::STAYS_LOCKED, WEXITSTATUS(status))
 		<< "other memory is locked than before";
 	EXPECT_ERRNO(0, WEXITSTATUS(status));
-	EXPECT_TRUE(spare_has_nothing());
+	EXPECT_TRUE(own_.has_nothing());
 	EXPECT_TRUE(holds(0));
 }
 

@@ -12,18 +12,19 @@
 
 #include "kernel/series.h"
 #include "tests/race_rounds.h"
-#include "tests/unmap_fixture.h"
+#include "tests/fixture.h"
 
 namespace pfnmap {
 
-class RaceTest : public UnmapTest {
+class RaceTest : public DmaTest {
 protected:
+	RaceTest() : DmaTest(2 * BAR) {}
+
 	void SetUp() override
 	{
-		UnmapTest::SetUp();
+		DmaTest::SetUp();
 		if (IsSkipped() || HasFatalFailure())
 			return;
-		NEED_BAR(2 * BAR);
 		NEED_IOMMU_TABLE();
 	}
 

@@ -12,19 +12,31 @@
 
 #include "kernel/series.h"
 #include "oracle/iommu_table.h"
-#include "tests/unmap_fixture.h"
+#include "tests/look_ups.h"
+#include "tests/spare_container.h"
 
 namespace pfnmap {
 namespace {
 
-class Replay : public OwnContainerTest {
+class ReplayTest : public DmaTest {
 protected:
+	ReplayTest() : DmaTest(BAR) {}
+
 	void SetUp() override
 	{
-		OwnContainerTest::SetUp();
+		DmaTest::SetUp();
 		if (IsSkipped() || HasFatalFailure())
 			return;
-		join_emulated();
+		own_.open();
+		if (IsSkipped() || HasFatalFailure())
+			return;
+		own_.join_emulated();
+	}
+
+	void TearDown() override
+	{
+		own_.close();
+		DmaTest::TearDown();
 	}
 
 	/* Maps, with no consequence yet. @ram bytes of it are RAM. */
@@ -32,7 +44,7 @@ protected:
 	{
 		ASSERT_OK(layout);
 
-		auto iova = map(*layout);
+		auto iova = own_.map(*layout);
 
 		ASSERT_OK(iova);
 		EXPECT_TRUE(holds(0));
@@ -42,8 +54,8 @@ protected:
 	/* The device joins, which is to fail, and to leave no trace. */
 	void expect_join_fails(int error)
 	{
-		EXPECT_ERRNO(error, join());
-		EXPECT_TRUE(spare_has_nothing());
+		EXPECT_ERRNO(error, own_.join());
+		EXPECT_TRUE(own_.has_nothing());
 		EXPECT_TRUE(holds(0));
 	}
 
@@ -62,6 +74,8 @@ protected:
 			sum += mapping.ram;
 		return sum;
 	}
+
+	SpareContainer own_{*this};
 
 private:
 	struct Mapping {
@@ -84,8 +98,10 @@ private:
 	std::vector<Mapping> mappings_; /* by ascending IOVA */
 };
 
+using Replay = ReplayTest;
+
 testing::AssertionResult
-Replay::joined_with_one_call_each(std::span<const Extent> runs) const
+ReplayTest::joined_with_one_call_each(std::span<const Extent> runs) const
 {
 	std::vector<Extent> replayed;
 
@@ -106,10 +122,10 @@ Replay::joined_with_one_call_each(std::span<const Extent> runs) const
 	       << replayed.size() << " iommu_map() calls: " << wrong;
 }
 
-void Replay::expect_join_maps()
+void ReplayTest::expect_join_maps()
 {
 	/* Pages that are about to be pinned are nowhere in the IOMMU yet. */
-	expect_look_ups(0, [&] { ASSERT_ERRNO(0, join()); });
+	expect_look_ups(0, [&] { ASSERT_ERRNO(0, own_.join()); });
 
 	std::vector<Extent> all;
 
@@ -119,19 +135,19 @@ void Replay::expect_join_maps()
 		ASSERT_OK(runs);
 		all.insert(all.end(), runs->begin(), runs->end());
 	}
-	EXPECT_TRUE(spare_has_runs(all));
+	EXPECT_TRUE(own_.has_runs(all));
 	EXPECT_TRUE(joined_with_one_call_each(all));
 	EXPECT_TRUE(holds(ram()));
 }
 
-void Replay::expect_unmaps()
+void ReplayTest::expect_unmaps()
 {
 	for (const Mapping &mapping : mappings_)
 		expect_look_ups(mapping.ram, [&] {
-			EXPECT_TRUE(unmap(mapping.iova, mapping.layout.size()));
+			EXPECT_TRUE(own_.unmap(mapping.iova, mapping.layout.size()));
 		});
 	mappings_.clear();
-	EXPECT_TRUE(spare_has_nothing());
+	EXPECT_TRUE(own_.has_nothing());
 	EXPECT_TRUE(holds(0));
 }
 
@@ -195,12 +211,12 @@ TEST_F(Replay, unmapped_before)
 
 	ASSERT_OK(layout);
 
-	auto iova = map(*layout);
+	auto iova = own_.map(*layout);
 
 	/* Nothing has been done for it, and nothing is undone. */
 	ASSERT_OK(iova);
 	expect_look_ups(0, [&] {
-		EXPECT_TRUE(unmap(*iova, layout->size()));
+		EXPECT_TRUE(own_.unmap(*iova, layout->size()));
 	});
 	EXPECT_TRUE(holds(0));
 	expect_join_maps();
@@ -213,8 +229,8 @@ TEST_F(Replay, again_and_again)
 	for (int i = 0; i < 3; i++) {
 		expect_join_maps();
 		/* The emulated device needs no pins, but the mappings. */
-		expect_look_ups(ram(), [&] { EXPECT_ERRNO(0, leave()); });
-		EXPECT_TRUE(spare_has_nothing());
+		expect_look_ups(ram(), [&] { EXPECT_ERRNO(0, own_.leave()); });
+		EXPECT_TRUE(own_.has_nothing());
 		EXPECT_TRUE(holds(0));
 	}
 	/* The sizes are told even if no IOMMU has them. */
@@ -223,18 +239,18 @@ TEST_F(Replay, again_and_again)
 
 TEST_F(Replay, mapped_beside_an_emulated_device)
 {
-	ASSERT_ERRNO(0, join());
+	ASSERT_ERRNO(0, own_.join());
 
 	auto layout = mixed_layout();
 
 	ASSERT_OK(layout);
 
-	auto iova = map(*layout);
+	auto iova = own_.map(*layout);
 
 	ASSERT_OK(iova);
-	EXPECT_TRUE(spare_has_runs(*layout->runs(*iova)));
+	EXPECT_TRUE(own_.has_runs(*layout->runs(*iova)));
 	EXPECT_TRUE(holds(RAM));
-	EXPECT_TRUE(unmap(*iova, layout->size()));
+	EXPECT_TRUE(own_.unmap(*iova, layout->size()));
 	EXPECT_TRUE(holds(0));
 }
 
@@ -242,7 +258,7 @@ TEST_F(Replay, emulated_device_leaves)
 {
 	add(mixed_layout(), RAM);
 	expect_join_maps();
-	EXPECT_ERRNO(0, leave_emulated());
+	EXPECT_ERRNO(0, own_.leave_emulated());
 	EXPECT_TRUE(holds(RAM));
 	expect_unmaps();
 }
@@ -253,19 +269,19 @@ TEST_F(Replay, all_leave)
 	add(mixed_layout(), RAM);
 	expect_join_maps();
 	expect_look_ups(RAM, [&] {
-		EXPECT_ERRNO(0, leave_emulated());
-		EXPECT_ERRNO(0, leave());
+		EXPECT_ERRNO(0, own_.leave_emulated());
+		EXPECT_ERRNO(0, own_.leave());
 	});
-	EXPECT_TRUE(spare_has_nothing());
+	EXPECT_TRUE(own_.has_nothing());
 	EXPECT_TRUE(holds(0));
 }
 
 /* A mapping that cannot be made when it comes to it. */
-class ReplayFails : public Replay {
+class ReplayFails : public ReplayTest {
 protected:
 	void SetUp() override
 	{
-		Replay::SetUp();
+		ReplayTest::SetUp();
 		if (IsSkipped() || HasFatalFailure())
 			return;
 		/* Two that can be made first, of both kinds. */
@@ -347,15 +363,15 @@ TEST_F(ReplayFails, no_right_to_lock)
 TEST_F(ReplayFails, reserved_iova)
 {
 	/* Where the device writes to for an interrupt. */
-	auto msi = msi_iova(spare());
+	auto msi = msi_iova(SpareContainer::bdf());
 	auto layout = Layout::create({bar_part(0, SZ_1M)});
 
 	ASSERT_OK(msi);
 	ASSERT_OK(layout);
-	ASSERT_ERRNO(0, container_->map_dma(*msi, layout->start(), SZ_1M,
+	ASSERT_ERRNO(0, own_.container->map_dma(*msi, layout->start(), SZ_1M,
 					    DMA_RW));
 	expect_join_fails(EINVAL);
-	EXPECT_TRUE(unmap(*msi, SZ_1M));
+	EXPECT_TRUE(own_.unmap(*msi, SZ_1M));
 	expect_join_maps();
 	expect_unmaps();
 }

@@ -11,13 +11,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "tests/unmap_fixture.h"
+#include "tests/fixture.h"
+#include "tests/look_ups.h"
+#include "tests/slabs.h"
 
 namespace pfnmap {
 namespace {
 
-class Unmap : public UnmapTest {
+class UnmapTest : public DmaTest {
 protected:
+	UnmapTest() : DmaTest(BAR) {}
+
 	/* Maps all of @layout and has it in the tables; nothing if it fails. */
 	std::optional<Iova> map(const Layout &layout)
 	{
@@ -44,6 +48,8 @@ protected:
 		EXPECT_TRUE(holds(0));
 	}
 };
+
+using Unmap = UnmapTest;
 
 TEST_F(Unmap, look_ups_are_counted)
 {
@@ -160,11 +166,11 @@ TEST_F(Unmap, many_runs_of_bar_and_ram)
 }
 
 /* Several mappings that go with one call. */
-class UnmapSeveral : public Unmap {
+class UnmapSeveral : public UnmapTest {
 protected:
 	void SetUp() override
 	{
-		Unmap::SetUp();
+		UnmapTest::SetUp();
 		if (IsSkipped() || HasFatalFailure())
 			return;
 		add(Layout::create({bar_part(0, BAR)}), 0);
@@ -248,13 +254,13 @@ TEST_F(Unmap, failed_map)
 	EXPECT_TRUE(holds(0));
 }
 
-class UnmapDirty : public Unmap {
+class UnmapDirty : public UnmapTest {
 protected:
 	static constexpr std::uint64_t UNTOUCHED = 0x5a5a5a5a5a5a5a5a;
 
 	void SetUp() override
 	{
-		Unmap::SetUp();
+		UnmapTest::SetUp();
 		if (IsSkipped() || HasFatalFailure())
 			return;
 		if (int error = env().container().track_dirty_pages(true))
@@ -269,7 +275,7 @@ protected:
 			EXPECT_ERRNO(
 				0, env().container().track_dirty_pages(false));
 		}
-		Unmap::TearDown();
+		UnmapTest::TearDown();
 	}
 
 	/*
@@ -351,11 +357,11 @@ TEST_F(UnmapDirty, failed_map)
 }
 
 /* The process's memory goes and comes back elsewhere, DMA goes on meanwhile. */
-class UnmapVaddr : public Unmap {
+class UnmapVaddr : public UnmapTest {
 protected:
 	void SetUp() override
 	{
-		Unmap::SetUp();
+		UnmapTest::SetUp();
 		if (IsSkipped() || HasFatalFailure())
 			return;
 
@@ -428,7 +434,7 @@ TEST_F(UnmapVaddr, never_restored)
 }
 
 /* Another process that has the container, too, maps. */
-class UnmapProcess : public Unmap {
+class UnmapProcess : public UnmapTest {
 protected:
 	/* Runs @call in a child; its exit code, 0 for true. */
 	static int in_child(const std::function<bool()> &call)
@@ -487,7 +493,7 @@ TEST_F(UnmapProcess, unmaps_what_another_mapped)
 }
 
 /* What goes on for long must not use up anything. */
-class UnmapCycles : public Unmap {
+class UnmapCycles : public UnmapTest {
 protected:
 	void cycle(const Layout &layout, std::size_t times)
 	{
