@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "tests/lifetime_fixture.h"
-#include "tests/look_ups.h"
 
 #include <algorithm>
 #include <cstdlib>
 
 #include <poll.h>
+
+#include "tests/look_ups.h"
 
 namespace pfnmap {
 namespace {
