@@ -1,242 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How long others wait for a CPU and for the process's mmap_lock while all of a
- * BAR is mapped, unmapped and closed, however large it is.
+ * The scheduling latency that others see, and how long they wait for the
+ * process's mmap_lock, while all of a BAR is mapped, unmapped and closed, however
+ * large it is.
  *
  * A test must not depend on a figure of time. So these run only where a ns is
  * an instruction, whatever the host has to do: in QEMU with -icount
  * shift=0,sleep=off, where whoever starts them sets PFNMAP_ICOUNT. There is one
  * CPU then: who wants to run waits until the kernel gives way.
  */
-#include <array>
-#include <atomic>
-#include <climits>
 #include <csignal>
-#include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <functional>
-#include <new>
-#include <thread>
 
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "kernel/procfs.h"
 #include "kernel/series.h"
-#include "report/ktap.h"
+#include "tests/bystanders.h"
 #include "tests/spare_container.h"
 
 namespace pfnmap {
 namespace {
-
-using Ns = std::int64_t;
-
-constexpr Ns MS = 1'000'000;
-constexpr Ns MOST_WAIT = 100 * MS; /* of anybody for a CPU or a lock */
-constexpr Ns MOST_EXIT = 1000 * MS; /* from SIGKILL on */
-
-Ns now()
-{
-	timespec time{};
-
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec * 1000 * MS + time.tv_nsec;
-}
-
-void sleep_until(Ns when)
-{
-	timespec time{.tv_sec = when / (1000 * MS),
-		      .tv_nsec = when % (1000 * MS)};
-
-	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, nullptr);
-}
-
-/* One who has something short to do each ms, and how late that was done. */
-class Bystander {
-public:
-	void run(const std::function<void()> &work)
-	{
-		while (!stopped_) {
-			Ns due = now() + MS;
-
-			sleep_until(due);
-			work();
-			keep_longest(now() - due);
-			rounds_++;
-		}
-	}
-	void stop() { stopped_ = true; }
-
-	void forget()
-	{
-		longest_ = 0;
-		rounds_ = 0;
-	}
-	/* The round that is on its way, and one that began after this. */
-	void wait_for_rounds() const
-	{
-		for (auto end = rounds_ + 2; rounds_ < end;)
-			sleep_until(now() + MS);
-	}
-
-	Ns longest() const { return longest_; }
-	std::uint64_t rounds() const { return rounds_; }
-
-private:
-	void keep_longest(Ns wait)
-	{
-		for (Ns longest = longest_; longest < wait;)
-			if (longest_.compare_exchange_weak(longest, wait))
-				return;
-	}
-
-	std::atomic<Ns> longest_ = 0;
-	std::atomic<std::uint64_t> rounds_ = 0;
-	std::atomic<bool> stopped_ = false;
-};
-
-/*
- * In a process of its own, which shares no lock with this one. To be forked
- * before a BAR is mapped: fork() copies its page tables.
- */
-class OtherProcess {
-public:
-	OtherProcess()
-	{
-		void *shared = mmap(nullptr, SZ_PAGE, PROT_READ | PROT_WRITE,
-				    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-		if (shared == MAP_FAILED)
-			std::abort();
-		bystander_ = new (shared) Bystander;
-		child_ = fork();
-		if (child_)
-			return;
-		/* A group that it keeps open nobody else can open. */
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		close_range(3, UINT_MAX, 0);
-		bystander_->run([] {});
-		_exit(0);
-	}
-	OtherProcess(const OtherProcess &) = delete;
-	OtherProcess &operator=(const OtherProcess &) = delete;
-	~OtherProcess()
-	{
-		bystander_->stop();
-		if (child_ > 0)
-			waitpid(child_, nullptr, 0);
-		munmap(bystander_, SZ_PAGE);
-	}
-
-	bool started() const { return child_ > 0; }
-	Bystander &operator*() const { return *bystander_; }
-
-private:
-	Bystander *bystander_;
-	pid_t child_;
-};
-
-/* In a thread of this process, which shares mmap_lock with the caller. */
-class OtherThread {
-public:
-	explicit OtherThread(std::function<void()> work)
-		: thread_([this, work = std::move(work)] {
-			  bystander_.run(work);
-		  })
-	{
-	}
-	~OtherThread() { bystander_.stop(); }
-
-	Bystander &operator*() { return bystander_; }
-
-private:
-	Bystander bystander_;
-	std::jthread thread_; /* joined before what it uses goes */
-};
-
-/* mincore() takes mmap_lock for reading, whatever locks a vma has. */
-void read_lock()
-{
-	static char page;
-	unsigned char present;
-	auto at = reinterpret_cast<std::uintptr_t>(&page) & ~(SZ_PAGE - 1);
-
-	mincore(reinterpret_cast<void *>(at), 1, &present);
-}
-
-/* Takes it for writing, twice. */
-void write_lock()
-{
-	void *page = mmap(nullptr, SZ_PAGE, PROT_NONE,
-			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	munmap(page, SZ_PAGE);
-}
-
-std::string in_ms(Ns time)
-{
-	char text[32];
-
-	std::snprintf(text, sizeof(text), "%.2f ms",
-		      static_cast<double>(time) / MS);
-	return text;
-}
-
-/* Who is not to wait for long, whatever this process does. */
-class Bystanders {
-public:
-	bool started() const { return process_.started(); }
-
-	/*
-	 * None of them waits for long because of @call. Prints how long. As
-	 * they go on round by round, those that are short are progress.
-	 */
-	void expect_no_wait(const char *what,
-			    const std::function<void()> &call);
-
-private:
-	struct Named {
-		const char *name;
-		Bystander &bystander;
-	};
-
-	OtherProcess process_; /* forked before there are threads */
-	OtherThread reader_{read_lock};
-	OtherThread writer_{write_lock};
-	std::array<Named, 3> all_{Named{"CPU", *process_},
-				  Named{"reader", *reader_},
-				  Named{"writer", *writer_}};
-};
-
-void Bystanders::expect_no_wait(const char *what,
-				const std::function<void()> &call)
-{
-	for (const Named &each : all_) {
-		each.bystander.wait_for_rounds();
-		each.bystander.forget();
-	}
-
-	Ns start = now();
-
-	call();
-
-	std::string line = std::string(what) + " " + in_ms(now() - start) +
-			   "; longest wait:";
-
-	for (const Named &each : all_) {
-		each.bystander.wait_for_rounds();
-
-		Ns longest = each.bystander.longest();
-
-		line += std::string(" ") + each.name + " " + in_ms(longest) +
-			" of " + std::to_string(each.bystander.rounds());
-		EXPECT_LT(longest, MOST_WAIT) << what << ", " << each.name;
-	}
-	print_ktap_diagnostic(line);
-}
 
 class LatencyTest : public DmaTest {
 protected:
