@@ -135,16 +135,14 @@ Result<std::vector<Extent>> parse_map_calls(std::string_view trace)
 			return Error{EOVERFLOW, line};
 		events++;
 
-		std::size_t event = line.find(MAP_EVENT);
+		if (std::size_t event = line.find(MAP_EVENT);
+		    event != std::string::npos) {
+			auto call = parse_call(line.substr(event));
 
-		if (event == std::string::npos)
-			continue;
-
-		auto call = parse_call(line.substr(event));
-
-		if (!call)
-			return Error{EBADMSG, line};
-		calls.push_back(*call);
+			if (!call)
+				return Error{EBADMSG, line};
+			calls.push_back(*call);
+		}
 	}
 	if (events != announced)
 		return Error{EBADMSG, "trace of " + std::to_string(events) +
