@@ -6,8 +6,10 @@
 
 #include "devices/layout.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 constexpr std::uint32_t DMA_RW = VFIO_DMA_MAP_FLAG_READ |
 				 VFIO_DMA_MAP_FLAG_WRITE;
@@ -24,7 +26,8 @@ Result<LastClose::Mapped> LastClose::map_in_both(const LentDevice &lent) const
 		return layout.error();
 
 	Mapped mapped{bench_.env.iova_window().first +
-		      layout->phys_of_start().offset_in(SZ_LARGEST), size};
+			      layout->phys_of_start().offset_in(SZ_LARGEST),
+		      size};
 
 	for (const Container *container :
 	     std::array{&lent.container(), &bench_.env.container()})

@@ -14,9 +14,11 @@
 #include "bench/subject.h"
 #include "devices/lent_device.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
-class LastClose {
+class LastClose
+{
 public:
 	/* Of the spare device's BAR, @limit bytes at most. */
 	LastClose(const Bench &bench, std::size_t limit)

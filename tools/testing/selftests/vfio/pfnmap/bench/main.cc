@@ -32,8 +32,10 @@
 #include "bench/rows.h"
 #include "devices/environment.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 constexpr int EXIT_SKIP = 4; /* as kselftest has it */
 
@@ -99,8 +101,9 @@ int run(std::span<char *> arguments)
 	auto bdfs = named_devices(named);
 
 	if (bdfs.empty()) {
-		std::fputs("pfnmap_bench: no device: name one by argument or PFNMAP_BDF\n",
-			   stderr);
+		std::fputs(
+			"pfnmap_bench: no device: name one by argument or PFNMAP_BDF\n",
+			stderr);
 		return EXIT_SKIP;
 	}
 	return run_rows(bdfs, options);

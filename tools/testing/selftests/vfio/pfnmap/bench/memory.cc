@@ -13,8 +13,10 @@
 #include "kernel/fd.h"
 #include "kernel/procfs.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 constexpr const char *NR_HUGEPAGES =
 	"/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
@@ -28,7 +30,8 @@ Memory memory_of(Layout layout, Iova iova)
 }
 
 /* BARs, each at an IOVA that is @shift off being congruent mod SZ_LARGEST. */
-class BarMaker {
+class BarMaker
+{
 public:
 	BarMaker(const Environment &env, std::size_t limit)
 		: limit_(limit), next_(env.iova_window().first)

@@ -14,7 +14,8 @@
 #include "kernel/procfs.h"
 #include "kernel/result.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 /* What one MAP_DMA maps, and where to. */
 struct Range {

@@ -8,18 +8,18 @@
 
 #include "kernel/procfs.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /* type1 unmaps with either function, depending on what there is to unpin. */
 constexpr struct {
 	const char *counter;
 	const char *function;
 } COUNTED[] = {
-	{"walks", "follow_pfnmap_start"},
-	{"lookups", "iommu_iova_to_phys"},
-	{"map_calls", "iommu_map"},
-	{"unmap_calls", "iommu_unmap"},
+	{"walks", "follow_pfnmap_start"},    {"lookups", "iommu_iova_to_phys"},
+	{"map_calls", "iommu_map"},          {"unmap_calls", "iommu_unmap"},
 	{"unmap_calls", "iommu_unmap_fast"},
 };
 
@@ -98,8 +98,9 @@ void Meter::report(benchmark::State &state) const
 {
 	auto add = [&state](const char *counter, auto count) {
 		auto [it, added] = state.counters.try_emplace(
-			counter, benchmark::Counter(
-				0, benchmark::Counter::kAvgIterations));
+			counter,
+			benchmark::Counter(0,
+					   benchmark::Counter::kAvgIterations));
 
 		it->second.value += static_cast<double>(count);
 	};

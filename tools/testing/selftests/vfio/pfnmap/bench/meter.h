@@ -16,9 +16,11 @@
 #include "kernel/result.h"
 #include "oracle/calls.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
-class Meter {
+class Meter
+{
 public:
 	/* With @counting it counts, and its times are worth nothing. */
 	static Result<Meter> create(bool counting);

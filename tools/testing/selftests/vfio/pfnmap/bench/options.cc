@@ -9,8 +9,10 @@
 
 #include <sys/mman.h>
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /* "64G" and the like, a multiple of SZ_PMD; nothing if it is not. */
 std::optional<std::size_t> parse_size(std::string_view text)

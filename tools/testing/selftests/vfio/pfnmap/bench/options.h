@@ -8,7 +8,8 @@
 
 #include "kernel/types.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 /* At most so much of a BAR per congruence, and so much RAM; bytes. */
 struct Options {

@@ -8,7 +8,8 @@
 
 #include "oracle/iommu_table.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 std::optional<Error> Peer::set_up(std::size_t limit)
 {
@@ -75,7 +76,8 @@ Result<Peer> Peer::open(const std::string &bdf, std::size_t limit)
 
 Iova Peer::iova(Iova at) const
 {
-	return Iova{align_up(at.value, SZ_LARGEST)} + bar_.phys.offset_in(SZ_LARGEST);
+	return Iova{align_up(at.value, SZ_LARGEST)} +
+	       bar_.phys.offset_in(SZ_LARGEST);
 }
 
 std::optional<Error> Peer::map(Iova at) const

@@ -13,10 +13,12 @@
 #include "kernel/iommufd.h"
 #include "kernel/result.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 /* A device that is bound to an iommufd, and the dma-buf of its largest BAR. */
-class Peer {
+class Peer
+{
 public:
 	/* @limit: at most so many bytes of the BAR. */
 	static Result<Peer> open(const std::string &bdf, std::size_t limit);
@@ -50,7 +52,8 @@ private:
 };
 
 /* The rows. */
-class PeerSubject {
+class PeerSubject
+{
 public:
 	/* @at: the IOVA that the BAR comes to lie behind. */
 	PeerSubject(std::string bdf, std::size_t limit, Iova at, Meter &meter)

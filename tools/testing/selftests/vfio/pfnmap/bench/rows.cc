@@ -14,7 +14,8 @@
 #include "bench/memory.h"
 #include "bench/peer.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 void Rows::add(const std::string &name, const Run &run, std::int64_t iterations)
 {
@@ -27,9 +28,12 @@ void Rows::add(const std::string &name, const Run &run, std::int64_t iterations)
 void Rows::add(const std::string &name, const Shared &subject, Row row,
 	       std::int64_t iterations)
 {
-	add(name, [subject, row](benchmark::State &state) {
-		((*subject).*row)(state);
-	}, iterations);
+	add(
+		name,
+		[subject, row](benchmark::State &state) {
+			((*subject).*row)(state);
+		},
+		iterations);
 }
 
 void Rows::add_again(const std::string &name, const Shared &subject)
@@ -45,10 +49,12 @@ void Rows::add_touch(const std::string &name, const Shared &subject)
 		{"page", SZ_PAGE}, {"4GiB", 4 * SZ_1G}};
 
 	for (const auto &[how_much, bytes] : much)
-		add("touch/" + name + "/" + how_much,
-		    [subject, bytes = bytes](benchmark::State &state) {
-			    subject->touch(state, bytes);
-		    }, 1);
+		add(
+			"touch/" + name + "/" + how_much,
+			[subject, bytes = bytes](benchmark::State &state) {
+				subject->touch(state, bytes);
+			},
+			1);
 }
 
 /* In an order that lets every row go on from what the last one left. */
@@ -85,8 +91,8 @@ void Rows::add_iova(const std::string &name, std::size_t limit, Congruence iova)
 	const Environment &env = bench_.env;
 
 	add_again(name, std::make_shared<Subject>(bench_, [&env, limit, iova] {
-		return make_bar(env, limit, Congruence::mod_1g, iova);
-	}));
+			  return make_bar(env, limit, Congruence::mod_1g, iova);
+		  }));
 }
 
 /* Close or replay with nothing mapped. */
@@ -135,32 +141,39 @@ void Rows::add_last_close()
 {
 	auto rows = std::make_shared<LastClose>(bench_, options_.mod_1g);
 
-	add("lastclose/bar/va:1GiB", [rows](auto &state) { rows->mapped(state); },
-	    options_.iterations);
-	add("lastclose/empty", [rows](auto &state) { rows->empty(state); },
-	    options_.iterations);
+	add(
+		"lastclose/bar/va:1GiB",
+		[rows](auto &state) { rows->mapped(state); },
+		options_.iterations);
+	add(
+		"lastclose/empty", [rows](auto &state) { rows->empty(state); },
+		options_.iterations);
 }
 
 /* mmap(NULL) of a BAR and an access to each of its pages: no DMA is involved. */
 void Rows::add_access(const std::string &name)
 {
-	auto run = [bench = bench_, limit = options_.mmap](benchmark::State &state) {
+	auto run = [bench = bench_,
+		    limit = options_.mmap](benchmark::State &state) {
 		const TestDevice &device = bench.env.devices()[0];
 		std::size_t size = std::min(limit, device.bar.size);
 
 		bench.meter.reset();
 		for (auto _ : state) {
-			void *p = mmap(nullptr, size, PROT_RW, MAP_SHARED,
-				       device.device.fd(),
-				       static_cast<off_t>(device.bar.file_offset));
+			void *p = mmap(
+				nullptr, size, PROT_RW, MAP_SHARED,
+				device.device.fd(),
+				static_cast<off_t>(device.bar.file_offset));
 
 			if (p == MAP_FAILED)
 				return end_row(state, {errno, "mmap a BAR"});
 
 			auto seconds = bench.meter.time([p, size] {
-				auto *first = static_cast<const volatile char *>(p);
+				auto *first =
+					static_cast<const volatile char *>(p);
 
-				for (std::size_t at = 0; at < size; at += SZ_PAGE)
+				for (std::size_t at = 0; at < size;
+				     at += SZ_PAGE)
 					static_cast<void>(first[at]);
 				return std::optional<Error>{};
 			});
@@ -216,10 +229,12 @@ void Rows::add_peer()
 		bench_.spare, options_.mod_1g, bench_.env.iova_window().first,
 		bench_.meter);
 
-	add("map/dmabuf", [peer](auto &state) { peer->map(state); },
-	    options_.iterations);
-	add("unmap/dmabuf", [peer](auto &state) { peer->unmap(state); },
-	    options_.iterations);
+	add(
+		"map/dmabuf", [peer](auto &state) { peer->map(state); },
+		options_.iterations);
+	add(
+		"unmap/dmabuf", [peer](auto &state) { peer->unmap(state); },
+		options_.iterations);
 }
 
 void Rows::add_all()
@@ -238,12 +253,10 @@ void Rows::add_all()
 		add_bar("bars", [&env, size] { return make_bars(env, size); });
 	add_exporter();
 	add_peer();
-	add_ram("thp", [&env, ram] {
-		return make_ram(env, ram, MADV_HUGEPAGE);
-	});
-	add_ram("4k", [&env, ram] {
-		return make_ram(env, ram, MADV_NOHUGEPAGE);
-	});
+	add_ram("thp",
+		[&env, ram] { return make_ram(env, ram, MADV_HUGEPAGE); });
+	add_ram("4k",
+		[&env, ram] { return make_ram(env, ram, MADV_NOHUGEPAGE); });
 	add_ram("hugetlb", [&env, ram] { return make_hugetlb(env, ram); });
 }
 

@@ -11,10 +11,12 @@
 #include "bench/options.h"
 #include "bench/subject.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 /* Registers the rows of the benchmark. */
-class Rows {
+class Rows
+{
 public:
 	Rows(const Bench &bench, const Options &options)
 		: bench_(bench), options_(options)

@@ -8,15 +8,17 @@
 
 #include "oracle/iommu_table.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 constexpr std::uint32_t DMA_RW = VFIO_DMA_MAP_FLAG_READ |
 				 VFIO_DMA_MAP_FLAG_WRITE;
 
 /* What the CPU's page tables can have entries for. */
-const std::uint64_t CPU_PGSIZES =
-	SZ_PAGE | SZ_PMD | (HAS_PUD_ENTRIES ? SZ_PUD : 0);
+const std::uint64_t CPU_PGSIZES = SZ_PAGE | SZ_PMD |
+				  (HAS_PUD_ENTRIES ? SZ_PUD : 0);
 
 /* The leaves that @size bytes from @start to @phys need at least. */
 std::vector<Extent> fewest_leaves(std::uint64_t start, Phys phys,
@@ -132,9 +134,8 @@ bool Subject::be_unmapped(benchmark::State &state)
 
 bool Subject::map_timed(benchmark::State &state)
 {
-	auto seconds = bench_.meter.time([this] {
-		return map_all(container());
-	});
+	auto seconds =
+		bench_.meter.time([this] { return map_all(container()); });
 
 	if (!seconds) {
 		end_row(state, seconds.error());
@@ -173,7 +174,8 @@ void Subject::report_least(benchmark::State &state) const
 			return;
 		faults += fewest_faults(layout.start(), phys, layout.size());
 		leaves += fewest_leaves(iova.value, phys, layout.size(),
-					bench_.env.iommu().pgsizes).size();
+					bench_.env.iommu().pgsizes)
+				  .size();
 	}
 	state.counters["least_faults"] = static_cast<double>(faults);
 	state.counters["least_leaves"] = static_cast<double>(leaves);
@@ -181,11 +183,11 @@ void Subject::report_least(benchmark::State &state) const
 
 void Subject::report(benchmark::State &state) const
 {
-	auto bytes = std::accumulate(
-		ranges().begin(), ranges().end(), std::size_t{0},
-		[](std::size_t sum, const Range &range) {
-			return sum + range.layout.size();
-		});
+	auto bytes = std::accumulate(ranges().begin(), ranges().end(),
+				     std::size_t{0},
+				     [](std::size_t sum, const Range &range) {
+					     return sum + range.layout.size();
+				     });
 
 	state.counters["bytes"] = static_cast<double>(bytes);
 	state.counters["devices"] = static_cast<double>(ranges().size());
@@ -225,9 +227,8 @@ void Subject::unmap(benchmark::State &state)
 		if (!be_mapped(state))
 			return;
 
-		auto seconds = bench_.meter.time([this] {
-			return unmap_all(container());
-		});
+		auto seconds = bench_.meter.time(
+			[this] { return unmap_all(container()); });
 
 		if (!seconds)
 			return end_row(state, seconds.error());

@@ -18,7 +18,8 @@
 #include "devices/environment.h"
 #include "devices/own_container.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 /* What all rows are about. */
 struct Bench {
@@ -32,7 +33,8 @@ struct Bench {
  * left, since on a kernel that maps page by page it may take a minute to get
  * there again; only one subject at a time does.
  */
-class Subject {
+class Subject
+{
 public:
 	using Make = std::function<Result<Memory>()>;
 

@@ -14,8 +14,10 @@
 #include "kernel/procfs.h"
 #include "oracle/iommu_table.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 std::string sysfs_of(const std::string &bdf)
 {
@@ -186,9 +188,10 @@ Environment::~Environment()
 IommuInfo::IovaRange Environment::iova_window() const
 {
 	constexpr std::uint64_t far = std::uint64_t{1} << 40;
-	auto widest = std::ranges::max(
-		iommu_.iova_ranges, {},
-		[](const auto &range) { return range.last - range.first; });
+	auto widest = std::ranges::max(iommu_.iova_ranges, {},
+				       [](const auto &range) {
+					       return range.last - range.first;
+				       });
 	std::uint64_t first = align_up(widest.first.value, SZ_LARGEST);
 
 	/* Leave at least as much above as the tests of 2^40 bytes need. */

@@ -19,7 +19,8 @@
 #include "kernel/vfio.h"
 #include "oracle/trace.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 /* The largest piece of a device's BARs that can be mapped. */
 struct Bar {
@@ -46,7 +47,8 @@ struct TestDevice {
 	[[nodiscard]] int set_memory_decode(bool on) const;
 };
 
-class Environment {
+class Environment
+{
 public:
 	/* @bdfs: PCI addresses of devices that vfio-pci is bound to. */
 	static Result<std::unique_ptr<Environment>>

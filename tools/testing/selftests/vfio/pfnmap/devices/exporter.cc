@@ -7,7 +7,8 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 Result<Exporter> Exporter::open()
 {
@@ -42,7 +43,8 @@ int Exporter::set_hole(Phys page) const
 
 int Exporter::set_swapped(std::size_t bytes) const
 {
-	return ioctl(fd_.get(), PFNMAP_EXPORTER_SWAP, bytes / SZ_PAGE) ? errno : 0;
+	return ioctl(fd_.get(), PFNMAP_EXPORTER_SWAP, bytes / SZ_PAGE) ? errno
+								       : 0;
 }
 
 int Exporter::set_read_only(Phys page) const

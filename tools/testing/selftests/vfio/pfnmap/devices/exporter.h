@@ -14,9 +14,11 @@
 #include "kernel/types.h"
 #include "test_modules/exporter.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
-class Exporter {
+class Exporter
+{
 public:
 	/* ENOENT without the module. */
 	static Result<Exporter> open();

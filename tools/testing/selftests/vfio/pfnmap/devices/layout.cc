@@ -6,8 +6,10 @@
 #include "kernel/procfs.h"
 #include "oracle/iommu_table.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 std::optional<Error> append_ram(std::vector<Extent> &extents, Iova iova,
 				Vaddr vaddr, std::size_t size)

@@ -16,7 +16,8 @@
 #include "kernel/result.h"
 #include "kernel/types.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 inline constexpr int PROT_RW = PROT_READ | PROT_WRITE;
 
@@ -24,8 +25,8 @@ inline constexpr int PROT_RW = PROT_READ | PROT_WRITE;
 struct Piece {
 	enum class Kind {
 		pfnmap, /* of a file that maps @phys at @file_offset */
-		ram,    /* anonymous, present, writable */
-		hole,   /* nothing is mapped */
+		ram, /* anonymous, present, writable */
+		hole, /* nothing is mapped */
 	};
 
 	Kind kind;
@@ -56,7 +57,8 @@ enum class Congruence { mod_1g, mod_2m, mod_4k };
 /* How far such an address is off being congruent modulo SZ_LARGEST. */
 std::uint64_t shift_of(Congruence congruence);
 
-class Layout {
+class Layout
+{
 public:
 	static Result<Layout> create(std::vector<Piece> pieces,
 				     Congruence congruence = Congruence::mod_1g)

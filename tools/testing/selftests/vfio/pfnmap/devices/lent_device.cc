@@ -5,7 +5,8 @@
 
 #include <linux/pci_regs.h>
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 Result<LentDevice> LentDevice::open(const std::string &bdf, Through through)
 {

@@ -14,9 +14,11 @@
 #include "kernel/result.h"
 #include "kernel/vfio.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
-class LentDevice {
+class LentDevice
+{
 public:
 	/* How it is opened: as one of its group, or its own file. */
 	enum class Through { group, cdev };

@@ -3,7 +3,8 @@
 
 #include <cerrno>
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 std::optional<Error> OwnContainer::join_emulated()
 {
@@ -18,7 +19,8 @@ std::optional<Error> OwnContainer::join_emulated()
 		return group.error();
 	emulated_.emplace(std::move(*device), std::move(*group));
 	if (int error = emulated_->group.set_container(container_))
-		return Error{error, "VFIO_GROUP_SET_CONTAINER, emulated device"};
+		return Error{error,
+			     "VFIO_GROUP_SET_CONTAINER, emulated device"};
 	return {};
 }
 

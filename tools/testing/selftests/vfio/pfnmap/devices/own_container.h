@@ -13,9 +13,11 @@
 #include "kernel/result.h"
 #include "kernel/vfio.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
-class OwnContainer {
+class OwnContainer
+{
 public:
 	enum class First { group, emulated };
 

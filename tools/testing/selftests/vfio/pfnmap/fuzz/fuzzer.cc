@@ -9,7 +9,8 @@
 #include "fuzz/generator.h"
 #include "report/ktap.h"
 
-namespace pfnmap::fuzz {
+namespace pfnmap::fuzz
+{
 
 Result<Fuzzer::Replayed> Fuzzer::replay(const Stage &stage,
 					const Operations &operations) const
@@ -38,8 +39,8 @@ Fuzzer::Operations Fuzzer::shrink(const Stage &stage,
 		bool shorter = false;
 
 		for (std::size_t at = 0; at < operations.size();) {
-			std::size_t end =
-				std::min(at + chunk, operations.size());
+			std::size_t end = std::min(at + chunk,
+						   operations.size());
 			Operations rest(operations.begin(),
 					operations.begin() +
 						static_cast<long>(at));
@@ -108,9 +109,7 @@ bool Fuzzer::play_round(std::uint64_t seed, std::size_t steps)
 		       !interrupts_.pending()) {
 			operations.push_back(
 				generator.next((*player)->model()));
-			wrong = (*player)
-					->play(operations.back())
-					.value_or("");
+			wrong = (*player)->play(operations.back()).value_or("");
 		}
 		tally_.add((*player)->tally());
 	}

@@ -10,9 +10,11 @@
 #include "fuzz/interrupts.h"
 #include "fuzz/player.h"
 
-namespace pfnmap::fuzz {
+namespace pfnmap::fuzz
+{
 
-class Fuzzer {
+class Fuzzer
+{
 public:
 	Fuzzer(std::span<const Stage> stages, const Interrupts &interrupts)
 		: stages_(stages), interrupts_(interrupts)

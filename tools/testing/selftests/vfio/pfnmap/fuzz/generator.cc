@@ -9,8 +9,10 @@
 
 #include "devices/layout.h"
 
-namespace pfnmap::fuzz {
-namespace {
+namespace pfnmap::fuzz
+{
+namespace
+{
 
 /* What keeps a step cheap: each leaf is a line of the dump. */
 constexpr std::size_t MOST_LEAVES = 1500;
@@ -64,8 +66,8 @@ std::size_t Generator::congruent_offset(std::size_t device, const Range &where)
 					 Congruence::mod_4k};
 	const Bar &bar = stage_.bar(device);
 	Phys start{stage_.bar(0).phys.value - SMALL};
-	std::uint64_t shift =
-		shift_of(congruences[below(3)]) * (1 + below(600));
+	std::uint64_t shift = shift_of(congruences[below(3)]) *
+			      (1 + below(600));
 	std::size_t offset =
 		Phys{(start + where.at + shift).value - bar.phys.value}
 			.offset_in(SZ_1G);
@@ -85,13 +87,12 @@ std::optional<PlaceBar> Generator::continuation(const Model &model)
 		return {};
 
 	const Bar &bar = stage_.bar(before.device);
-	std::size_t offset =
-		before.phys + before.where.size - bar.phys;
+	std::size_t offset = before.phys + before.where.size - bar.phys;
 
 	if (offset + size > bar.size)
 		return {};
-	return PlaceBar{{before.where.end(), size}, before.device, offset,
-			before.prot};
+	return PlaceBar{
+		{before.where.end(), size}, before.device, offset, before.prot};
 }
 
 Operation Generator::place_bar(const Model &model)
@@ -230,8 +231,8 @@ MapDma Generator::map_what_fits(const Model &model)
 	MapDma op = map(model);
 
 	/* Nothing is refused yet where there is no group. */
-	for (int tries = 0; tries < 8 && !model.joined() &&
-			    model.judge_memory(op).error;
+	for (int tries = 0;
+	     tries < 8 && !model.joined() && model.judge_memory(op).error;
 	     tries++)
 		op = map(model);
 	return op;

@@ -8,10 +8,12 @@
 
 #include "fuzz/player.h"
 
-namespace pfnmap::fuzz {
+namespace pfnmap::fuzz
+{
 
 /* Makes up the next operation from what the model has by now. */
-class Generator {
+class Generator
+{
 public:
 	Generator(const Stage &stage, std::uint64_t seed)
 		: stage_(stage), random_(seed)

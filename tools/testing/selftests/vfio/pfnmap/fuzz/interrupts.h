@@ -7,10 +7,12 @@
 #include <array>
 #include <csignal>
 
-namespace pfnmap::fuzz {
+namespace pfnmap::fuzz
+{
 
 /* Hangup, Ctrl-C and the like: blocked as long as an Interrupts lives. */
-class Interrupts {
+class Interrupts
+{
 public:
 	Interrupts()
 	{

@@ -28,8 +28,10 @@
 #include "kernel/series.h"
 #include "report/ktap.h"
 
-namespace pfnmap::fuzz {
-namespace {
+namespace pfnmap::fuzz
+{
+namespace
+{
 
 constexpr const char *HELP =
 	R"(pfnmap_fuzz [BDF[,BDF...]] [--seed=N] [--steps=N]
@@ -85,8 +87,8 @@ int fuzz(std::span<const Stage> stages, const Interrupts &interrupts,
 {
 	auto huge_pages = ScopedSetting::set(NR_HUGEPAGES, NR_HUGEPAGES_WANTED);
 	Fuzzer fuzzer(stages, interrupts);
-	std::size_t rounds =
-		(options.steps + STEPS_A_ROUND - 1) / STEPS_A_ROUND;
+	std::size_t rounds = (options.steps + STEPS_A_ROUND - 1) /
+			     STEPS_A_ROUND;
 
 	std::printf("TAP version 13\n1..%zu\n", rounds);
 	if (!huge_pages)
@@ -96,8 +98,8 @@ int fuzz(std::span<const Stage> stages, const Interrupts &interrupts,
 		print_ktap_diagnostic("no group comes or goes");
 	for (std::size_t i = 0; i < rounds; i++) {
 		std::uint64_t seed = options.seed + i;
-		std::size_t steps = std::min(
-			STEPS_A_ROUND, options.steps - i * STEPS_A_ROUND);
+		std::size_t steps = std::min(STEPS_A_ROUND,
+					     options.steps - i * STEPS_A_ROUND);
 		bool ok = fuzzer.play_round(seed, steps);
 
 		if (interrupts.pending())
@@ -195,9 +197,8 @@ const char *reason_not_to_play(const Environment &env)
 }
 
 /* That of all devices and, if @spare can come and go, one where it does. */
-Result<std::vector<Stage>> make_stages(const Environment &env,
-				       const std::string &spare,
-				       LentDevice *lent)
+Result<std::vector<Stage>>
+make_stages(const Environment &env, const std::string &spare, LentDevice *lent)
 {
 	Bar lent_bar = lent ? lent->device().bar : Bar{};
 	std::vector<Stage> stages;

@@ -15,8 +15,10 @@
 #include "kernel/procfs.h"
 #include "oracle/iommu_table.h"
 
-namespace pfnmap::fuzz {
-namespace {
+namespace pfnmap::fuzz
+{
+namespace
+{
 
 /* All devices share a domain: the others' tables are read now and then. */
 constexpr unsigned int STEPS_TO_ALL_DEVICES = 16;
@@ -73,8 +75,7 @@ Result<std::unique_ptr<Player>> Player::create(const Stage &stage)
 
 Player::~Player()
 {
-	static_cast<void>(
-		container_.unmap_dma({}, 0, VFIO_DMA_UNMAP_FLAG_ALL));
+	static_cast<void>(container_.unmap_dma({}, 0, VFIO_DMA_UNMAP_FLAG_ALL));
 	/* The next sequence does not begin unless this has worked. */
 	for (std::size_t i = 0; i < stage_.nr_devices(); i++)
 		if (!is_closed(i))

@@ -19,9 +19,11 @@
 #include "kernel/result.h"
 #include "oracle/model.h"
 
-namespace pfnmap::fuzz {
+namespace pfnmap::fuzz
+{
 
-class Player {
+class Player
+{
 public:
 	/*
 	 * Starts with the group in the container and nothing mapped; EBUSY if

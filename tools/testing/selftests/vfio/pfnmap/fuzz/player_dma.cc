@@ -15,7 +15,8 @@
 #include "kernel/series.h"
 #include "oracle/iommu_table.h"
 
-namespace pfnmap::fuzz {
+namespace pfnmap::fuzz
+{
 
 Player::Wrong Player::carry_out(const Decode &op)
 {
@@ -63,8 +64,8 @@ Result<Mapping> Player::look_up(const MapDma &op) const
 	Iova iova = env_.iova_window().first + op.iova;
 	std::vector<Extent> extents, lent_extents;
 	Mapping mapping{.made_by = op, .ram = 0, .leaves = {}};
-	std::uint64_t sizes =
-		model_.huge_pages() ? env_.iommu().pgsizes : SZ_4K;
+	std::uint64_t sizes = model_.huge_pages() ? env_.iommu().pgsizes
+						  : SZ_4K;
 
 	for (const Segment &segment : model_.memory().in(op.what)) {
 		Iova first = iova + (segment.where.at - op.what.at);
@@ -96,9 +97,9 @@ bool Player::is_expected(const Verdict &verdict, int error)
 Player::Wrong Player::carry_out(const MapDma &op)
 {
 	Verdict verdict = model_.judge(op);
-	int error = container_.map_dma(
-		env_.iova_window().first + op.iova, va_.start() + op.what.at,
-		op.what.size, op.flags);
+	int error = container_.map_dma(env_.iova_window().first + op.iova,
+				       va_.start() + op.what.at, op.what.size,
+				       op.flags);
 
 	if (!is_expected(verdict, error))
 		return "MAP_DMA gave " + errno_name(error) + ", not " +
@@ -143,8 +144,7 @@ Player::Wrong Player::carry_out(const UnmapDma &op)
 
 Player::Wrong Player::carry_out(const UnmapAll &)
 {
-	auto unmapped =
-		container_.unmap_dma({}, 0, VFIO_DMA_UNMAP_FLAG_ALL);
+	auto unmapped = container_.unmap_dma({}, 0, VFIO_DMA_UNMAP_FLAG_ALL);
 
 	model_.remove_all();
 	return if_failed("UNMAP_DMA all", unmapped ? 0 : unmapped.error().code);

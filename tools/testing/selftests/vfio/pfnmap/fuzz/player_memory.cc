@@ -12,7 +12,8 @@
 #include "kernel/fd.h"
 #include "kernel/procfs.h"
 
-namespace pfnmap::fuzz {
+namespace pfnmap::fuzz
+{
 
 int Player::free_cut_huge_pages(const Range &range)
 {

@@ -9,7 +9,8 @@
 #include "devices/lent_device.h"
 #include "devices/own_container.h"
 
-namespace pfnmap::fuzz {
+namespace pfnmap::fuzz
+{
 
 /*
  * Where a sequence is played: the BARs are those of @env's devices. In a container of

@@ -5,7 +5,8 @@
 
 #include "kernel/result.h"
 
-namespace pfnmap::fuzz {
+namespace pfnmap::fuzz
+{
 
 void Tally::add(const Tally &other)
 {

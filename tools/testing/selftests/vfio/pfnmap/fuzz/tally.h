@@ -7,7 +7,8 @@
 
 #include "kernel/types.h"
 
-namespace pfnmap::fuzz {
+namespace pfnmap::fuzz
+{
 
 /*
  * How often MAP_DMA gave what, how many leaves it made of which size, and what

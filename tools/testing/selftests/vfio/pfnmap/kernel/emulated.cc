@@ -6,8 +6,10 @@
 
 #include "kernel/fd.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 const std::string TYPES = "/sys/class/mdev_bus/mtty/mdev_supported_types";
 /* Of no meaning, but always the same: a killed process's device is found. */

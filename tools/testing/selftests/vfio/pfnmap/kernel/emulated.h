@@ -14,9 +14,11 @@
 #include "kernel/result.h"
 #include "kernel/vfio.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
-class EmulatedDevice {
+class EmulatedDevice
+{
 public:
 	/* Creates one. ENOENT without the driver. */
 	static Result<EmulatedDevice> create();

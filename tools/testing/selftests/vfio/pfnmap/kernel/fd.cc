@@ -6,7 +6,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 UniqueFd::~UniqueFd()
 {

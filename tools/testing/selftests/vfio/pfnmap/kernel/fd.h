@@ -9,9 +9,11 @@
 
 #include "kernel/result.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
-class UniqueFd {
+class UniqueFd
+{
 public:
 	UniqueFd() = default;
 	explicit UniqueFd(int fd) : fd_(fd) {}

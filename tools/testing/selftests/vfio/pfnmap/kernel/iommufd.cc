@@ -10,7 +10,8 @@
 #include <linux/iommufd.h>
 #include <sys/ioctl.h>
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 Result<Iommufd> Iommufd::open()
 {
@@ -80,7 +81,8 @@ Result<DeviceFile> DeviceFile::open(const std::string &bdf)
 		return Error{ENODEV, sysfs};
 
 	auto fd = open_file("/dev/vfio/devices/" +
-			    names->path().filename().string(), O_RDWR);
+				    names->path().filename().string(),
+			    O_RDWR);
 
 	if (!fd)
 		return fd.error();

@@ -15,9 +15,11 @@
 #include "kernel/types.h"
 #include "kernel/vfio.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
-class Iommufd {
+class Iommufd
+{
 public:
 	static Result<Iommufd> open();
 
@@ -43,7 +45,8 @@ private:
 };
 
 /* A device opened through its own file, /dev/vfio/devices/vfioN. */
-class DeviceFile {
+class DeviceFile
+{
 public:
 	/* @bdf: its PCI address. Its group must not be in use. */
 	static Result<DeviceFile> open(const std::string &bdf);

@@ -8,8 +8,10 @@
 #include <poll.h>
 #include <unistd.h>
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 constexpr std::chrono::milliseconds POLL_INTERVAL{20};
 
@@ -26,9 +28,8 @@ Result<KernelLog> KernelLog::from_now_on()
 	return KernelLog(std::move(*fd));
 }
 
-Result<std::string>
-KernelLog::wait_for(const std::string &text,
-		    std::chrono::milliseconds timeout) const
+Result<std::string> KernelLog::wait_for(const std::string &text,
+					std::chrono::milliseconds timeout) const
 {
 	auto end = std::chrono::steady_clock::now() + timeout;
 	std::array<char, 8192> record; /* one read(2) gives one record */
@@ -50,7 +51,8 @@ KernelLog::wait_for(const std::string &text,
 		if (n < 0 && errno != EAGAIN)
 			return Error{errno, "/dev/kmsg"};
 		if (std::chrono::steady_clock::now() >= end)
-			return Error{ETIMEDOUT, "\"" + text + "\" in /dev/kmsg"};
+			return Error{ETIMEDOUT,
+				     "\"" + text + "\" in /dev/kmsg"};
 		poll(nullptr, 0, POLL_INTERVAL.count());
 	}
 }

@@ -9,9 +9,11 @@
 #include "kernel/fd.h"
 #include "kernel/result.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
-class KernelLog {
+class KernelLog
+{
 public:
 	/* Only what is logged after this call will be read. */
 	static Result<KernelLog> from_now_on();

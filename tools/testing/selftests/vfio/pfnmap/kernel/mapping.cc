@@ -7,8 +7,10 @@
 
 #include <sys/mman.h>
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 constexpr int RESERVE_FLAGS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 

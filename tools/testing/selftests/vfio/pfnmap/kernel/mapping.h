@@ -12,9 +12,11 @@
 #include "kernel/result.h"
 #include "kernel/types.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
-class VaRange {
+class VaRange
+{
 public:
 	/*
 	 * Reserves @size bytes (a multiple of a page) with PROT_NONE at an

@@ -7,8 +7,10 @@
 
 #include "kernel/fd.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /* The number that follows @name and a blank at the start of a line. */
 Result<std::int64_t> number_after(const std::string &path,
@@ -23,7 +25,8 @@ Result<std::int64_t> number_after(const std::string &path,
 
 	for (std::string line; std::getline(lines, line);)
 		if (line.starts_with(name + " "))
-			return std::int64_t{std::stoll(line.substr(name.size()))};
+			return std::int64_t{
+				std::stoll(line.substr(name.size()))};
 	return Error{ENODATA, path + ": " + name};
 }
 
@@ -62,8 +65,8 @@ Result<std::map<std::string, SlabCache>> slab_caches()
 	std::error_code error;
 
 	/* This takes slabs away from CPUs, too. */
-	for (const auto &cache : std::filesystem::directory_iterator(
-		     "/sys/kernel/slab", error))
+	for (const auto &cache :
+	     std::filesystem::directory_iterator("/sys/kernel/slab", error))
 		if (int failed = write_file(cache.path() / "shrink", "1"))
 			return Error{failed, cache.path() / "shrink"};
 	if (error)

@@ -12,7 +12,8 @@
 #include "kernel/procfs.h"
 #include "kernel/result.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 /* What a mapping of RAM takes and a mapping of a BAR does not. */
 struct Held {

@@ -17,8 +17,10 @@
 
 #include "kernel/fd.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /* KPF_RESERVED is one of the flags that the uapi header leaves out. */
 constexpr unsigned int KPF_RESERVED_BIT = 32;
@@ -36,9 +38,8 @@ Result<std::size_t> kb_field(const std::string &text, const std::string &name)
 }
 
 /* @nr 64-bit words from index @first on of a file with one word a page. */
-Result<std::vector<std::uint64_t>> read_words(const std::string &path,
-					      std::uint64_t first,
-					      std::size_t nr)
+Result<std::vector<std::uint64_t>>
+read_words(const std::string &path, std::uint64_t first, std::size_t nr)
 {
 	auto fd = open_file(path, O_RDONLY);
 
@@ -180,8 +181,8 @@ Result<PhysRange> pci_resource(const std::string &bdf, std::size_t index)
 	if (!ranges)
 		return ranges.error();
 	if (index >= ranges->size() || !(*ranges)[index].first.value)
-		return Error{ENODATA, bdf + ": region " +
-				      std::to_string(index)};
+		return Error{ENODATA,
+			     bdf + ": region " + std::to_string(index)};
 	return (*ranges)[index];
 }
 
@@ -276,9 +277,10 @@ Result<std::optional<Pfn>> find_pfns(std::span<const bool> reserved)
 	if (!ram)
 		return ram.error();
 
-	std::uint64_t first =
-		std::max(std::uint64_t{1}, ram->first.value / SZ_PAGE);
-	auto flags = read_words("/proc/kpageflags", first, 64 * SZ_1M / SZ_PAGE);
+	std::uint64_t first = std::max(std::uint64_t{1},
+				       ram->first.value / SZ_PAGE);
+	auto flags = read_words("/proc/kpageflags", first,
+				64 * SZ_1M / SZ_PAGE);
 
 	if (!flags)
 		return flags.error();

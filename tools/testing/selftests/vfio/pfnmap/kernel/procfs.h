@@ -15,7 +15,8 @@
 #include "kernel/result.h"
 #include "kernel/types.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 inline constexpr const char *THP_POLICY =
 	"/sys/kernel/mm/transparent_hugepage/enabled";
@@ -81,7 +82,8 @@ Result<std::optional<Pfn>> find_pfns(std::span<const bool> reserved);
  * that lists its choices ("always [madvise] never") is understood. Ctrl-C and
  * the like wait until the old value is back.
  */
-class ScopedSetting {
+class ScopedSetting
+{
 public:
 	static Result<ScopedSetting> set(const std::string &path,
 					 const std::string &value);
@@ -110,7 +112,8 @@ private:
  * Leaves this thread with no right to lock memory: CAP_IPC_LOCK is not in
  * effect and RLIMIT_MEMLOCK is 0.
  */
-class ScopedNoMemlock {
+class ScopedNoMemlock
+{
 public:
 	static Result<ScopedNoMemlock> enter();
 

@@ -13,7 +13,8 @@
 #include <utility>
 #include <variant>
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 /* "EFAULT" for EFAULT, "success" for 0. */
 inline std::string errno_name(int error)
@@ -35,7 +36,8 @@ struct Error {
 };
 
 template <class T>
-class [[nodiscard]] Result {
+class [[nodiscard]] Result
+{
 public:
 	Result(T value) : state_(std::move(value)) {}
 	Result(Error error) : state_(std::move(error)) {}

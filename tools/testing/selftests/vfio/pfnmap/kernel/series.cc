@@ -11,8 +11,10 @@
 #include "kernel/fd.h"
 #include "kernel/procfs.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 struct Row {
 	Part part;
@@ -28,16 +30,26 @@ const std::array<Row, NR_PARTS> &table()
 {
 	/* The fixes add no function: they come before all else. */
 	static const std::array<Row, NR_PARTS> rows{{
-		{Part::fixes, "1-fixes", "needs part 1-fixes",
+		{Part::fixes,
+		 "1-fixes",
+		 "needs part 1-fixes",
 		 {"vfio_device_add_region_user", "vfio_pci_core_region_pfns"}},
-		{Part::lifetime, "2-lifetime", "needs part 2-lifetime",
+		{Part::lifetime,
+		 "2-lifetime",
+		 "needs part 2-lifetime",
 		 {"vfio_device_add_region_user"}},
-		{Part::fast_path, "3-fast-path", "needs part 3-fast-path",
+		{Part::fast_path,
+		 "3-fast-path",
+		 "needs part 3-fast-path",
 		 {"vfio_pci_core_region_pfns"}},
 		/* Its functions are inlined: who has the next part has it. */
-		{Part::walk, "4-walk", "needs part 4-walk",
+		{Part::walk,
+		 "4-walk",
+		 "needs part 4-walk",
 		 {"pfnmap_get_unmapped_area"}},
-		{Part::placement, "5-placement", "needs part 5-placement",
+		{Part::placement,
+		 "5-placement",
+		 "needs part 5-placement",
 		 {"pfnmap_get_unmapped_area"}},
 	}};
 

@@ -8,13 +8,14 @@
 
 #include <gtest/gtest.h>
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 enum class Part {
-	fixes,     /* 1: see refuses_inaccessible() */
-	lifetime,  /* 2: a device's last close revokes its ranges */
+	fixes, /* 1: see refuses_inaccessible() */
+	lifetime, /* 2: a device's last close revokes its ranges */
 	fast_path, /* 3: MAP_DMA asks the device for its PFNs */
-	walk,      /* 4: page tables are walked run by run */
+	walk, /* 4: page tables are walked run by run */
 	placement, /* 5: mmap() puts a BAR where large entries fit */
 };
 
@@ -48,10 +49,10 @@ const char *reason_to_skip(Part part);
 } // namespace pfnmap
 
 /* Leaves the test if the kernel has not got @part and need not have it. */
-#define NEED_PART(part)                                                       \
-	do {                                                                  \
-		if (const char *why = ::pfnmap::reason_to_skip(part))         \
-			GTEST_SKIP() << why;                                  \
+#define NEED_PART(part)                                               \
+	do {                                                          \
+		if (const char *why = ::pfnmap::reason_to_skip(part)) \
+			GTEST_SKIP() << why;                          \
 	} while (0)
 
 #endif

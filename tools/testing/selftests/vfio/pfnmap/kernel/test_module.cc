@@ -5,12 +5,13 @@
 
 #include <sys/ioctl.h>
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 Result<Group> ModuleDevice::open_group()
 {
-	auto number = Group::number_of("/sys/bus/platform/devices/"
-				       PFNMAP_TEST_NAME);
+	auto number =
+		Group::number_of("/sys/bus/platform/devices/" PFNMAP_TEST_NAME);
 
 	if (!number)
 		return number.error();
@@ -32,7 +33,9 @@ Result<ModuleDevice> ModuleDevice::open(const Group &group)
 int ModuleDevice::set_reserved(std::uint64_t offset, bool on) const
 {
 	return ioctl(fd(), on ? PFNMAP_TEST_RESERVE : PFNMAP_TEST_UNRESERVE,
-		     offset) ? errno : 0;
+		     offset)
+		       ? errno
+		       : 0;
 }
 
 int ModuleDevice::set_raw_reserved(bool on) const

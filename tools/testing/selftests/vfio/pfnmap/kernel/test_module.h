@@ -15,9 +15,11 @@
 #include "kernel/vfio.h"
 #include "test_modules/test_device.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
-class ModuleDevice {
+class ModuleDevice
+{
 public:
 	/* Its group, for a container. ENOENT without the module. */
 	static Result<Group> open_group();

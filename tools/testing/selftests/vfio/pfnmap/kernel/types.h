@@ -14,7 +14,8 @@
 
 #include <unistd.h>
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 inline constexpr std::size_t SZ_4K = std::size_t{1} << 12;
 inline constexpr std::size_t SZ_1M = std::size_t{1} << 20;
@@ -25,7 +26,8 @@ inline constexpr std::size_t SZ_1G = std::size_t{1} << 30;
  * What the CPU's page tables have entries for, on the machine that this runs on: a
  * page, and what 2 MiB and 1 GiB are where pages have 4 KiB.
  */
-inline const std::size_t SZ_PAGE = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+inline const std::size_t SZ_PAGE =
+	static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
 inline const std::size_t SZ_PMD = SZ_PAGE / 8 * SZ_PAGE;
 inline const std::size_t SZ_PUD = SZ_PAGE / 8 * SZ_PMD;
 

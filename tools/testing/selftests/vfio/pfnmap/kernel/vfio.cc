@@ -13,8 +13,10 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /* Room for an info struct and its capabilities, aligned like the struct. */
 using InfoBuffer = std::vector<std::uint64_t>;
@@ -57,7 +59,8 @@ std::span<const std::byte> find_capability(const InfoBuffer &buffer,
 {
 	std::span bytes = std::as_bytes(std::span(buffer));
 
-	while (offset && offset + sizeof(vfio_info_cap_header) <= bytes.size()) {
+	while (offset &&
+	       offset + sizeof(vfio_info_cap_header) <= bytes.size()) {
 		vfio_info_cap_header header;
 
 		std::memcpy(&header, &bytes[offset], sizeof(header));
@@ -79,7 +82,8 @@ Entry capability_entry(std::span<const std::byte> cap, std::size_t nr)
 
 	std::memcpy(&entry,
 		    cap.subspan(sizeof(Fixed) + nr * sizeof(Entry),
-				sizeof(Entry)).data(),
+				sizeof(Entry))
+			    .data(),
 		    sizeof(Entry));
 	return entry;
 }
@@ -191,9 +195,8 @@ Result<std::size_t> Container::unmap_dma(Iova iova, std::size_t size,
 	return std::size_t{unmap.size};
 }
 
-Result<std::size_t>
-Container::unmap_dma(Iova iova, std::size_t size,
-		     std::span<std::uint64_t> bitmap) const
+Result<std::size_t> Container::unmap_dma(Iova iova, std::size_t size,
+					 std::span<std::uint64_t> bitmap) const
 {
 	vfio_iommu_type1_dma_unmap unmap{};
 	vfio_bitmap answer{};
@@ -222,7 +225,7 @@ std::optional<Error> unless_all(const Result<std::size_t> &unmapped,
 	if (*unmapped == size)
 		return {};
 	return Error{EIO, "unmapped " + std::to_string(*unmapped) +
-			  " bytes of " + std::to_string(size)};
+				  " bytes of " + std::to_string(size)};
 }
 
 int Container::track_dirty_pages(bool on) const
@@ -276,8 +279,8 @@ Result<Region> Device::get_region_info(std::uint32_t index) const
 	std::size_t nr = head_of<Cap>(cap).nr_areas;
 
 	for (std::size_t i = 0; i < nr; i++) {
-		auto area = capability_entry<
-			Cap, vfio_region_sparse_mmap_area>(cap, i);
+		auto area = capability_entry<Cap, vfio_region_sparse_mmap_area>(
+			cap, i);
 
 		region.areas.push_back({area.offset, area.size});
 	}

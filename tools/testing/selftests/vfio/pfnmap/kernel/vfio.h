@@ -19,7 +19,8 @@
 #include "kernel/result.h"
 #include "kernel/types.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 /* What VFIO_IOMMU_GET_INFO and its capability chain say. */
 struct IommuInfo {
@@ -33,7 +34,8 @@ struct IommuInfo {
 	std::vector<IovaRange> iova_ranges;
 };
 
-class Container {
+class Container
+{
 public:
 	static Result<Container> open();
 
@@ -92,14 +94,15 @@ struct Region {
 	};
 
 	std::uint32_t index = 0;
-	std::uint32_t flags = 0;   /* VFIO_REGION_INFO_FLAG_* */
+	std::uint32_t flags = 0; /* VFIO_REGION_INFO_FLAG_* */
 	std::size_t size = 0;
-	std::uint64_t offset = 0;  /* in the device's file */
+	std::uint64_t offset = 0; /* in the device's file */
 	/* All of a mappable region unless it has the sparse capability. */
 	std::vector<Area> areas;
 };
 
-class Device {
+class Device
+{
 public:
 	explicit Device(UniqueFd fd) : fd_(std::move(fd)) {}
 
@@ -119,7 +122,8 @@ private:
 	UniqueFd fd_;
 };
 
-class Group {
+class Group
+{
 public:
 	/* Opens /dev/vfio/@number. */
 	static Result<Group> open(int number);

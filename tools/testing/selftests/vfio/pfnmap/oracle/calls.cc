@@ -11,8 +11,10 @@
 
 #include "kernel/fd.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 const std::string TRACING = "/sys/kernel/tracing";
 const std::string GROUP = "vfio_pfnmap";

@@ -11,9 +11,11 @@
 
 #include "kernel/result.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
-class CallCounter {
+class CallCounter
+{
 public:
 	/* ENOENT without kprobe events or without such a function. */
 	static Result<CallCounter> create(const std::string &function);

@@ -13,8 +13,10 @@
 #include "kernel/fd.h"
 #include "oracle/smmu.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /*
  * An entry of either VT-d table format: bits 12 to 51 are the address; bit 0 is
@@ -160,7 +162,8 @@ Result<std::vector<Extent>> parse_iommu_table(std::string_view dump)
 	return leaves;
 }
 
-namespace {
+namespace
+{
 
 Result<std::vector<Extent>> read_vtd_table(const std::string &bdf)
 {

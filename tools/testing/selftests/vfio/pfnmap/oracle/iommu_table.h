@@ -16,7 +16,8 @@
 #include "kernel/result.h"
 #include "kernel/types.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 /*
  * The leaves a device's DMA goes through, by ascending IOVA. @bdf is its PCI

@@ -10,8 +10,10 @@
 #include <linux/vfio.h>
 #include <sys/mman.h>
 
-namespace pfnmap::fuzz {
-namespace {
+namespace pfnmap::fuzz
+{
+namespace
+{
 
 /* "0x4000 at 0x200000" */
 std::string text(const Range &range)

@@ -16,7 +16,8 @@
 
 #include "kernel/types.h"
 
-namespace pfnmap::fuzz {
+namespace pfnmap::fuzz
+{
 
 /*
  * The address space: pieces of all sizes, then room for one of 1 GiB. That one
@@ -81,7 +82,8 @@ struct MapDma {
 struct UnmapDma {
 	Range iovas;
 };
-struct UnmapAll {};
+struct UnmapAll {
+};
 /* Page tables and all; what was at the target goes. */
 struct Move {
 	Range from;
@@ -92,7 +94,8 @@ struct Discard {
 	Range where;
 };
 /* A child that ends at once. */
-struct Fork {};
+struct Fork {
+};
 struct SetThp {
 	const char *policy;
 };
@@ -101,17 +104,21 @@ struct SetHugePages {
 	bool on;
 };
 /* The group joins the container, which has mappings, or leaves it. */
-struct Join {};
-struct Leave {};
+struct Join {
+};
+struct Leave {
+};
 
 /* The file of the device that is lent; its mmaps stay what they are. */
-struct OpenDevice {};
-struct CloseDevice {};
+struct OpenDevice {
+};
+struct CloseDevice {
+};
 
-using Operation = std::variant<PlaceBar, PlaceRam, Remove, Protect, Touch,
-			       Decode, Reset, MapDma, UnmapDma, UnmapAll, Move,
-			       Discard, Fork, SetThp, SetHugePages, Join, Leave,
-			       OpenDevice, CloseDevice>;
+using Operation =
+	std::variant<PlaceBar, PlaceRam, Remove, Protect, Touch, Decode, Reset,
+		     MapDma, UnmapDma, UnmapAll, Move, Discard, Fork, SetThp,
+		     SetHugePages, Join, Leave, OpenDevice, CloseDevice>;
 
 /* One line for a person. */
 std::string describe(const Operation &operation);
@@ -124,7 +131,7 @@ struct Segment {
 	Kind kind = Kind::hole;
 	int prot = 0;
 	std::size_t device = 0; /* a BAR's */
-	Phys phys = {};         /* a BAR's */
+	Phys phys = {}; /* a BAR's */
 
 	bool is_ram() const
 	{
@@ -134,7 +141,8 @@ struct Segment {
 	Segment part(const Range &range) const;
 };
 
-class AddressSpace {
+class AddressSpace
+{
 public:
 	AddressSpace() : segments_{{.where = {0, ARENA}}} {}
 
@@ -183,7 +191,8 @@ struct Verdict {
 	std::size_t unmapped = 0;
 };
 
-class Model {
+class Model
+{
 public:
 	/* Is the last device there is one that is opened and closed? */
 	enum class Last { stays, is_lent };

@@ -17,8 +17,10 @@
 #include "kernel/fd.h"
 #include "oracle/smmu_table.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /* The name of such an SMMU has the physical address of its registers behind this. */
 constexpr std::string_view NAME = "smmu3.0x";
@@ -45,7 +47,8 @@ std::string parent_of(const std::string &path)
 
 /* --- registers ------------------------------------------------------------ */
 
-class RegisterPage {
+class RegisterPage
+{
 public:
 	static Result<RegisterPage> open(Phys at);
 
@@ -62,11 +65,13 @@ public:
 
 	std::uint32_t at32(std::size_t offset) const
 	{
-		return *reinterpret_cast<volatile std::uint32_t *>(start_ + offset);
+		return *reinterpret_cast<volatile std::uint32_t *>(start_ +
+								   offset);
 	}
 	std::uint64_t at64(std::size_t offset) const
 	{
-		return *reinterpret_cast<volatile std::uint64_t *>(start_ + offset);
+		return *reinterpret_cast<volatile std::uint64_t *>(start_ +
+								   offset);
 	}
 
 private:
@@ -111,7 +116,8 @@ Result<SmmuRegisters> read_registers(Phys at)
 /* --- memory ----------------------------------------------------------------- */
 
 /* The kernel's view of RAM, an ELF file with a segment for each piece of it. */
-class KernelMemory {
+class KernelMemory
+{
 public:
 	static Result<KernelMemory> open();
 
@@ -172,8 +178,7 @@ Result<std::vector<std::uint64_t>> KernelMemory::read(Phys at,
 {
 	std::size_t size = nr * sizeof(std::uint64_t);
 	auto has_it = [at, size](const Elf64_Phdr &segment) {
-		return at.value >= segment.p_paddr &&
-		       size <= segment.p_memsz &&
+		return at.value >= segment.p_paddr && size <= segment.p_memsz &&
 		       at.value - segment.p_paddr <= segment.p_memsz - size;
 	};
 	auto segment = std::ranges::find_if(segments_, has_it);
@@ -181,9 +186,9 @@ Result<std::vector<std::uint64_t>> KernelMemory::read(Phys at,
 
 	if (segment == segments_.end())
 		return Error{EFAULT, "a table of the SMMU's in no RAM"};
-	if (auto error = read_all(fd_, words.data(), size,
-				  segment->p_offset +
-					  (at.value - segment->p_paddr)))
+	if (auto error =
+		    read_all(fd_, words.data(), size,
+			     segment->p_offset + (at.value - segment->p_paddr)))
 		return *error;
 	return words;
 }
@@ -218,8 +223,8 @@ Result<std::string> stream_map_node(const std::string &bdf)
 	     *path = parent_of(*path))
 		if (!access((*path + "/of_node/iommu-map").c_str(), F_OK))
 			return *path + "/of_node";
-	return Error{ENOTSUP, "the stream of " + bdf +
-				      ", which no device tree has"};
+	return Error{ENOTSUP,
+		     "the stream of " + bdf + ", which no device tree has"};
 }
 
 Result<StreamId> stream_of(const std::string &bdf, std::uint32_t phandle)
@@ -274,8 +279,9 @@ bool has_smmu(const std::string &bdf)
 {
 	auto smmu = smmu_of(bdf);
 
-	return smmu &&
-	       std::string_view(*smmu).substr(smmu->rfind('/') + 1).starts_with(NAME);
+	return smmu && std::string_view(*smmu)
+			       .substr(smmu->rfind('/') + 1)
+			       .starts_with(NAME);
 }
 
 Result<std::vector<Extent>> read_smmu_tables(const std::string &bdf)

@@ -14,7 +14,8 @@
 #include "kernel/result.h"
 #include "kernel/types.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 /* Is the device with the PCI address @bdf behind an SMMUv3? */
 bool has_smmu(const std::string &bdf);

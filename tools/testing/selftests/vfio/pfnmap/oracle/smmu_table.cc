@@ -6,8 +6,10 @@
 #include <sstream>
 #include <string_view>
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 using Words = std::vector<std::uint64_t>;
 
@@ -159,7 +161,8 @@ Result<Root> stage1_root(const Words &cd)
 
 	unsigned int address_bits = 64 - size, level = LAST_LEVEL;
 
-	while (level && entry_shift(granule, level) + granule - 3 < address_bits)
+	while (level &&
+	       entry_shift(granule, level) + granule - 3 < address_bits)
 		level--;
 	return Root{{masked(cd[1], 4, 51)}, granule, level, address_bits};
 }
@@ -176,11 +179,12 @@ Result<Root> stage2_root(const Words &entry)
 	if (!granule || size < 12 || size > 39 || start > lowest ||
 	    !bits(entry[2], 51, 51))
 		return nonsense("stage 2 of a stream table entry", entry[2]);
-	return Root{{masked(entry[3], 4, 51)}, granule, lowest - start,
-		    64 - size};
+	return Root{
+		{masked(entry[3], 4, 51)}, granule, lowest - start, 64 - size};
 }
 
-class Walk {
+class Walk
+{
 public:
 	Walk(const Root &root, const ReadWords &read) : root_(root), read_(read)
 	{
@@ -335,16 +339,18 @@ Result<Requester> parse_requester(const std::string &bdf)
 	constexpr std::size_t BUS = 5, DEVICE = 8, FUNCTION = 11, END = 12;
 	std::uint32_t bus = 0, device = 0, function = 0;
 
-	auto parse = [&](std::size_t first, std::size_t end, std::uint32_t &value) {
+	auto parse = [&](std::size_t first, std::size_t end,
+			 std::uint32_t &value) {
 		const char *last = bdf.data() + end;
-		auto [stop, error] =
-			std::from_chars(bdf.data() + first, last, value, 16);
+		auto [stop, error] = std::from_chars(bdf.data() + first, last,
+						     value, 16);
 
 		return error == std::errc{} && stop == last;
 	};
 
-	if (bdf.size() != END || bdf[BUS - 1] != ':' || bdf[DEVICE - 1] != ':' ||
-	    bdf[FUNCTION - 1] != '.' || !parse(BUS, DEVICE - 1, bus) ||
+	if (bdf.size() != END || bdf[BUS - 1] != ':' ||
+	    bdf[DEVICE - 1] != ':' || bdf[FUNCTION - 1] != '.' ||
+	    !parse(BUS, DEVICE - 1, bus) ||
 	    !parse(DEVICE, FUNCTION - 1, device) ||
 	    !parse(FUNCTION, END, function) || device > 0x1f || function > 7)
 		return Error{EINVAL, bdf};

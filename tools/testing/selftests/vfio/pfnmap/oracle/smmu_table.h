@@ -17,7 +17,8 @@
 #include "kernel/result.h"
 #include "kernel/types.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 /* @nr 64-bit words of memory from @at on: all of them, or an error. */
 using ReadWords = std::function<Result<std::vector<std::uint64_t>>(

@@ -12,8 +12,10 @@
 
 #include "kernel/fd.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /* The text for parse_call() begins with it. */
 constexpr const char *MAP_EVENT = ": map: IOMMU: ";
@@ -29,7 +31,8 @@ std::optional<Counts> parse_counts(const std::string &line)
 
 	if (std::sscanf(line.c_str(),
 			"# entries-in-buffer/entries-written: %" SCNu64
-			"/%" SCNu64, &counts.kept, &counts.written) != 2)
+			"/%" SCNu64,
+			&counts.kept, &counts.written) != 2)
 		return {};
 	return counts;
 }
@@ -145,8 +148,8 @@ Result<std::vector<Extent>> parse_map_calls(std::string_view trace)
 		}
 	}
 	if (events != announced)
-		return Error{EBADMSG, "trace of " + std::to_string(events) +
-					      " events"};
+		return Error{EBADMSG,
+			     "trace of " + std::to_string(events) + " events"};
 	return calls;
 }
 

@@ -15,9 +15,11 @@
 #include "kernel/result.h"
 #include "kernel/types.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
-class IommuTrace {
+class IommuTrace
+{
 public:
 	/* ENOENT where tracefs is not mounted or has no such event. */
 	static Result<IommuTrace> create();

@@ -6,14 +6,16 @@
 
 #include <gtest/gtest.h>
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /* A result line ends at a newline, and its description at a hash sign. */
 std::string name_of(const testing::TestInfo &test)
 {
-	std::string name =
-		std::string(test.test_suite_name()) + "." + test.name();
+	std::string name = std::string(test.test_suite_name()) + "." +
+			   test.name();
 
 	std::ranges::replace(name, '#', '_');
 	std::ranges::replace(name, '\n', '_');
@@ -39,7 +41,8 @@ std::string skip_reason(const testing::TestResult &result)
 /* GoogleTest then has the suite's tests skipped, without a reason. */
 bool suite_set_up_failed()
 {
-	const auto *suite = testing::UnitTest::GetInstance()->current_test_suite();
+	const auto *suite =
+		testing::UnitTest::GetInstance()->current_test_suite();
 
 	return suite && suite->ad_hoc_test_result().Failed();
 }
@@ -57,7 +60,8 @@ struct Totals {
 	int number() const { return pass + fail + skip; }
 };
 
-class KtapPrinter : public testing::EmptyTestEventListener {
+class KtapPrinter : public testing::EmptyTestEventListener
+{
 public:
 	const Totals &totals() const { return totals_; }
 
@@ -125,9 +129,10 @@ public:
 
 	void OnTestProgramEnd(const testing::UnitTest &) override
 	{
-		std::printf("# Totals: pass:%d fail:%d xfail:0 xpass:0 skip:%d error:%d\n",
-			    totals_.pass, totals_.fail, totals_.skip,
-			    totals_.error);
+		std::printf(
+			"# Totals: pass:%d fail:%d xfail:0 xpass:0 skip:%d error:%d\n",
+			totals_.pass, totals_.fail, totals_.skip,
+			totals_.error);
 		std::fflush(stdout);
 	}
 

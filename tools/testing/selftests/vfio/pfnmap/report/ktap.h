@@ -9,7 +9,8 @@
 #include <cstdio>
 #include <string>
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 inline constexpr int KSFT_PASS = 0;
 inline constexpr int KSFT_FAIL = 1;

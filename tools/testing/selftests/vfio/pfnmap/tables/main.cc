@@ -20,7 +20,8 @@
 #include "oracle/iommu_table.h"
 #include "report/ktap.h"
 
-namespace {
+namespace
+{
 
 using pfnmap::Error;
 using pfnmap::Extent;

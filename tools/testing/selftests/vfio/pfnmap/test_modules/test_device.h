@@ -12,30 +12,30 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
-#define PFNMAP_TEST_NAME	"pfnmap_test"
+#define PFNMAP_TEST_NAME "pfnmap_test"
 #ifdef __KERNEL__
-#define PFNMAP_TEST_PAGE	PAGE_SIZE
+#define PFNMAP_TEST_PAGE PAGE_SIZE
 #else
-#define PFNMAP_TEST_PAGE	pfnmap::SZ_PAGE
+#define PFNMAP_TEST_PAGE pfnmap::SZ_PAGE
 #endif
-#define PFNMAP_TEST_SIZE	(16 * PFNMAP_TEST_PAGE)
-#define PFNMAP_TEST_RAW		0UL
-#define PFNMAP_TEST_PAGES	PFNMAP_TEST_SIZE
-#define PFNMAP_TEST_FAULTS	(2 * PFNMAP_TEST_SIZE)
+#define PFNMAP_TEST_SIZE (16 * PFNMAP_TEST_PAGE)
+#define PFNMAP_TEST_RAW 0UL
+#define PFNMAP_TEST_PAGES PFNMAP_TEST_SIZE
+#define PFNMAP_TEST_FAULTS (2 * PFNMAP_TEST_SIZE)
 
 /* One page, @arg bytes into the file, gets PG_reserved or loses it. */
-#define PFNMAP_TEST_RESERVE	_IO('p', 0x70)
-#define PFNMAP_TEST_UNRESERVE	_IO('p', 0x71)
+#define PFNMAP_TEST_RESERVE _IO('p', 0x70)
+#define PFNMAP_TEST_UNRESERVE _IO('p', 0x71)
 
 /* The physical address of the file's first byte; all others follow. */
-#define PFNMAP_TEST_PHYS	_IOR('p', 0x75, __u64)
+#define PFNMAP_TEST_PHYS _IOR('p', 0x75, __u64)
 
 /* The references to all pages, added up. */
-#define PFNMAP_TEST_COUNT	_IOR('p', 0x72, __u64)
+#define PFNMAP_TEST_COUNT _IOR('p', 0x72, __u64)
 
 /* vfio_pin_pages() and vfio_unpin_pages() of the page at the IOVA @arg. */
-#define PFNMAP_TEST_PIN		_IO('p', 0x73)
-#define PFNMAP_TEST_UNPIN	_IO('p', 0x74)
+#define PFNMAP_TEST_PIN _IO('p', 0x73)
+#define PFNMAP_TEST_UNPIN _IO('p', 0x74)
 
 /*
  * The faults at PFNMAP_TEST_FAULTS enter a page. From now on they let go of
@@ -44,20 +44,20 @@
  * given the lock next; or enter all that the vma has, once the thread that has
  * the fault was killed; or let go of mmap_lock first, until PFNMAP_TEST_GO_ON.
  */
-#define PFNMAP_TEST_ON_FAULT	_IO('p', 0x76)
-#define PFNMAP_TEST_PLAIN	0
-#define PFNMAP_TEST_REPLACE	1
-#define PFNMAP_TEST_CONTEND	2
-#define PFNMAP_TEST_KILLED	3
-#define PFNMAP_TEST_LET_GO	4
+#define PFNMAP_TEST_ON_FAULT _IO('p', 0x76)
+#define PFNMAP_TEST_PLAIN 0
+#define PFNMAP_TEST_REPLACE 1
+#define PFNMAP_TEST_CONTEND 2
+#define PFNMAP_TEST_KILLED 3
+#define PFNMAP_TEST_LET_GO 4
 
 /* Waits until there was a fault since PFNMAP_TEST_ON_FAULT. */
-#define PFNMAP_TEST_WAIT	_IO('p', 0x77)
+#define PFNMAP_TEST_WAIT _IO('p', 0x77)
 
 /* Faults that let go of mmap_lock, also those to come, go on. */
-#define PFNMAP_TEST_GO_ON	_IO('p', 0x79)
+#define PFNMAP_TEST_GO_ON _IO('p', 0x79)
 
 /* How many pages were entered by faults since PFNMAP_TEST_ON_FAULT. */
-#define PFNMAP_TEST_ENTERED	_IOR('p', 0x78, __u64)
+#define PFNMAP_TEST_ENTERED _IOR('p', 0x78, __u64)
 
 #endif

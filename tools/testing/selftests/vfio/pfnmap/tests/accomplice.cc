@@ -12,8 +12,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /* The ends of a pipe. */
 struct Pipe {

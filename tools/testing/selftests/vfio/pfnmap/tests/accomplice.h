@@ -14,9 +14,11 @@
 #include "kernel/fd.h"
 #include "kernel/result.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
-class Accomplice {
+class Accomplice
+{
 public:
 	/* Gets the file it was given, none has -1; says 0 or errno. */
 	using Act = std::function<int(UniqueFd file)>;

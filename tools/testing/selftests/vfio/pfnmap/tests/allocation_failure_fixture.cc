@@ -5,10 +5,11 @@
 #include <functional>
 #include <string>
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 void FaultsTest::for_each_allocation(const std::function<int()> &call,
-				 const std::function<void(int)> &check)
+				     const std::function<void(int)> &check)
 {
 	for (unsigned int nth = 1; nth < MOST && !HasFailure(); nth++) {
 		SCOPED_TRACE("allocation " + std::to_string(nth));
@@ -47,8 +48,8 @@ void FaultsTest::expect_maps_all_or_nothing(const Layout &layout)
 	for_each_allocation(
 		[&] {
 			iova = take_iova(layout.size(), layout.phys_of_start());
-			return env().container().map_dma(
-				iova, layout.start(), layout.size(), DMA_RW);
+			return env().container().map_dma(iova, layout.start(),
+							 layout.size(), DMA_RW);
 		},
 		[&](int error) {
 			if (error) {

@@ -21,12 +21,14 @@
 #include "kernel/procfs.h"
 #include "tests/spare_container.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 inline constexpr const char *FAIL_NTH = "/proc/thread-self/fail-nth";
 
 /* Lets one of the calling thread's allocations fail: the nth from now on. */
-class FailNth {
+class FailNth
+{
 public:
 	/* Opens the file: that allocates, and must not while one is to fail. */
 	static Result<FailNth> create()
@@ -62,7 +64,8 @@ private:
 	UniqueFd fd_;
 };
 
-class FaultsTest : public DmaTest {
+class FaultsTest : public DmaTest
+{
 protected:
 	FaultsTest() : DmaTest(BAR) {}
 
@@ -146,7 +149,8 @@ protected:
 	{
 		return traced([&] {
 			return call_failing(nth, [&] {
-				return own_.group->set_container(env().container());
+				return own_.group->set_container(
+					env().container());
 			});
 		});
 	}

@@ -13,8 +13,10 @@
 #include "devices/lent_device.h"
 #include "tests/allocation_failure_fixture.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 TEST_F(Faults, map)
 {
@@ -55,8 +57,8 @@ TEST_F(Faults, map_bar_not_present)
 
 	for_each_allocation(
 		[&] {
-			return env().container().map_dma(
-				iova, layout->start(), SZ_PMD, DMA_RW);
+			return env().container().map_dma(iova, layout->start(),
+							 SZ_PMD, DMA_RW);
 		},
 		[&](int error) {
 			/* A page fault that finds no memory has no other word. */
@@ -89,14 +91,15 @@ TEST_F(Faults, map_of_a_device_that_was_opened)
 		lent->close_device();
 		ASSERT_FALSE(lent->open_device());
 
-		auto layout = Layout::create({bar_piece(lent->device(), 0, SZ_PMD)});
+		auto layout =
+			Layout::create({bar_piece(lent->device(), 0, SZ_PMD)});
 
 		ASSERT_OK(layout);
 
 		Iova iova = take_iova(SZ_PMD, layout->phys_of_start());
 		int error = call_failing(nth, [&] {
-			return env().container().map_dma(
-				iova, layout->start(), SZ_PMD, DMA_RW);
+			return env().container().map_dma(iova, layout->start(),
+							 SZ_PMD, DMA_RW);
 		});
 
 		if (error) {
@@ -128,9 +131,9 @@ TEST_F(Faults, unmap)
 
 	Iova iova = take_iova(layout->size(), layout->phys_of_start());
 	auto map = [&] {
-		ASSERT_ERRNO(0, env().container().map_dma(
-					iova, layout->start(), layout->size(),
-					DMA_RW));
+		ASSERT_ERRNO(0,
+			     env().container().map_dma(iova, layout->start(),
+						       layout->size(), DMA_RW));
 	};
 
 	map();
@@ -191,7 +194,8 @@ TEST_F(Faults, replay)
 }
 
 /* A container of its own goes, and with it a BAR, RAM and a mix of both. */
-class FaultsClose : public FaultsTest {
+class FaultsClose : public FaultsTest
+{
 protected:
 	void SetUp() override
 	{

@@ -16,13 +16,15 @@
 #include "report/ktap.h"
 #include "tests/fixture.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 inline const std::uint64_t PAGE = SZ_PAGE;
-inline const std::uint64_t LAST_PAGE = std::numeric_limits<std::uint64_t>::max() -
-				    PAGE + 1;
+inline const std::uint64_t LAST_PAGE =
+	std::numeric_limits<std::uint64_t>::max() - PAGE + 1;
 
-class BadInputTest : public DmaTest {
+class BadInputTest : public DmaTest
+{
 protected:
 	static inline const std::size_t SIZE = 4 * PAGE;
 
@@ -80,7 +82,8 @@ protected:
 	void expect_unmap_refused(int error, std::uint64_t iova,
 				  std::size_t size, std::uint32_t flags = 0)
 	{
-		auto unmapped = env().container().unmap_dma({iova}, size, flags);
+		auto unmapped = env().container().unmap_dma({iova}, size,
+							    flags);
 
 		ASSERT_FALSE(unmapped) << *unmapped << " bytes unmapped";
 		expect_error(error, unmapped.error().code);
@@ -91,12 +94,12 @@ protected:
 	static void print_answer(const char *name, int error,
 				 const std::string &effect = "")
 	{
-		print_ktap_diagnostic(
-			std::string("answer: ") +
-			testing::UnitTest::GetInstance()
-				->current_test_info()
-				->name() +
-			" " + name + ": " + errno_name(error) + effect);
+		print_ktap_diagnostic(std::string("answer: ") +
+				      testing::UnitTest::GetInstance()
+					      ->current_test_info()
+					      ->name() +
+				      " " + name + ": " + errno_name(error) +
+				      effect);
 	}
 
 	vfio_iommu_type1_dma_map valid() const { return valid_; }

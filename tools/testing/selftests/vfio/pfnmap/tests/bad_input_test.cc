@@ -9,8 +9,10 @@
 
 #include "tests/bad_input_fixture.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /*
  * Four pages of a BAR are mapped throughout, with room for as much before and

@@ -10,8 +10,10 @@
 
 #include "report/ktap.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 std::string in_ms(Ns time)
 {

@@ -22,7 +22,8 @@
 
 #include "kernel/types.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 using Ns = std::int64_t;
 
@@ -36,7 +37,8 @@ Ns now();
 void sleep_until(Ns when);
 
 /* One who has something short to do each ms, and how late that was done. */
-class Bystander {
+class Bystander
+{
 public:
 	void run(const std::function<void()> &work)
 	{
@@ -83,7 +85,8 @@ private:
  * In a process of its own, which shares no lock with this one. To be forked
  * before a BAR is mapped: fork() copies its page tables.
  */
-class BystanderProcess {
+class BystanderProcess
+{
 public:
 	BystanderProcess()
 	{
@@ -121,7 +124,8 @@ private:
 };
 
 /* In a thread of this process, which shares mmap_lock with the caller. */
-class BystanderThread {
+class BystanderThread
+{
 public:
 	explicit BystanderThread(std::function<void()> work)
 		: thread_([this, work = std::move(work)] {
@@ -145,7 +149,8 @@ void read_lock();
 void write_lock();
 
 /* Who is not to wait for long, whatever this process does. */
-class Bystanders {
+class Bystanders
+{
 public:
 	bool started() const { return process_.started(); }
 

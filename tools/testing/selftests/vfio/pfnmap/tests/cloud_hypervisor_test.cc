@@ -19,13 +19,16 @@
 #include "kernel/procfs.h"
 #include "tests/fixture.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 enum class Version { up_to_v52, from_v53 };
 
 /* An area of a region, mapped into the process as Cloud Hypervisor does it. */
-class Area {
+class Area
+{
 public:
 	static Result<Area> map(const Device &device, const Region &region,
 				const Region::Area &area, Phys phys,
@@ -65,7 +68,8 @@ Result<Area> Area::map(const Device &device, const Region &region,
 	int flags = MAP_SHARED;
 
 	if (version == Version::from_v53) {
-		std::size_t alignment = std::min(std::bit_ceil(area.size), SZ_1G);
+		std::size_t alignment = std::min(std::bit_ceil(area.size),
+						 SZ_1G);
 		void *p = mmap(nullptr, area.size + alignment, PROT_NONE,
 			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
 			       0);
@@ -94,7 +98,8 @@ Result<Area> Area::map(const Device &device, const Region &region,
 }
 
 class CloudHypervisor : public DmaTest,
-			public testing::WithParamInterface<Version> {
+			public testing::WithParamInterface<Version>
+{
 protected:
 	/* What reading a table's dump may take beside the entries. */
 	static constexpr long FAULTS_BY_THE_WAY = 1024;
@@ -149,7 +154,8 @@ void CloudHypervisor::SetUp()
 			ASSERT_OK(start);
 
 			auto area = Area::map(device().device, *region, each,
-					      start->first + each.offset, GetParam());
+					      start->first + each.offset,
+					      GetParam());
 
 			ASSERT_OK(area);
 			areas_.push_back(std::move(*area));

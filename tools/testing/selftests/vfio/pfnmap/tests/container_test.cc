@@ -13,11 +13,14 @@
 #include "tests/look_ups.h"
 #include "tests/spare_container.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /* The group is in, and a BAR, RAM and a mix of both are mapped. */
-class Close : public OwnContainerTest {
+class Close : public OwnContainerTest
+{
 protected:
 	void SetUp() override
 	{
@@ -91,7 +94,8 @@ TEST_F(Close, group_before_container)
 
 /* A process ends that has a container of its own, open group and all. */
 class CloseExit : public OwnContainerTest,
-		  public testing::WithParamInterface<int> {
+		  public testing::WithParamInterface<int>
+{
 protected:
 	/* In the child: does all a test's SetUp() would, and maps. */
 	bool map_in_own_container(std::span<const Layout> layouts)
@@ -160,7 +164,8 @@ INSTANTIATE_TEST_SUITE_P(, CloseExit, testing::Values(0, SIGKILL),
  * Version 1 never refuses an unmap because of its size: it takes down what
  * begins inside of the range, wholly, and tells how much that was.
  */
-class V1 : public OwnContainerTest {
+class V1 : public OwnContainerTest
+{
 protected:
 	void SetUp() override
 	{
@@ -251,9 +256,9 @@ TEST_F(V1, flag_all)
 
 TEST_F(V1, failed_map)
 {
-	auto layout = Layout::create(
-		{ram_piece(RAM), bar_part(BAR / 2, BAR / 2),
-		 bar_part(0, BAR / 2), hole_piece(SZ_PAGE)});
+	auto layout =
+		Layout::create({ram_piece(RAM), bar_part(BAR / 2, BAR / 2),
+				bar_part(0, BAR / 2), hole_piece(SZ_PAGE)});
 
 	ASSERT_OK(layout);
 	expect_look_ups(RAM, [&] {

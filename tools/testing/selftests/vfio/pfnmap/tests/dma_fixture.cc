@@ -11,7 +11,8 @@
 
 #include <linux/pci_regs.h>
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 void DmaPairTest::SetUpTestSuite()
 {
@@ -32,9 +33,10 @@ void DmaPairTest::SetUpTestSuite()
 	auto command = device.read_config(PCI_COMMAND);
 
 	ASSERT_OK(command);
-	ASSERT_ERRNO(0, device.write_config(
-		PCI_COMMAND, static_cast<std::uint16_t>(*command |
-							PCI_COMMAND_MASTER)));
+	ASSERT_ERRNO(
+		0, device.write_config(PCI_COMMAND,
+				       static_cast<std::uint16_t>(
+					       *command | PCI_COMMAND_MASTER)));
 
 	auto opened = Edu::open((*env)->devices()[0]);
 
@@ -83,8 +85,7 @@ Iova DmaPairTest::map(const Layout &layout, std::uint32_t flags)
 
 void DmaPairTest::unmap(Iova iova, const Layout &layout)
 {
-	auto unmapped =
-		pair_->env->container().unmap_dma(iova, layout.size());
+	auto unmapped = pair_->env->container().unmap_dma(iova, layout.size());
 
 	ASSERT_OK(unmapped);
 	EXPECT_EQ(layout.size(), *unmapped);
@@ -114,8 +115,8 @@ std::vector<std::uint8_t> DmaPairTest::buffer(std::size_t size)
 	return load(ram_->start(), size);
 }
 
-void DmaPairTest::expect_transfers(const Layout &layout, Iova iova, std::size_t at,
-			   std::size_t size)
+void DmaPairTest::expect_transfers(const Layout &layout, Iova iova,
+				   std::size_t at, std::size_t size)
 {
 	std::size_t first = at - std::min(at, GUARD);
 	std::size_t end = std::min(at + size + GUARD, layout.size());
@@ -137,7 +138,8 @@ void DmaPairTest::expect_transfers(const Layout &layout, Iova iova, std::size_t 
 	EXPECT_TRUE(buffer(size) == to_read) << "the device's read";
 }
 
-void DmaPairTest::expect_no_write(const Layout &layout, Iova iova, std::size_t at)
+void DmaPairTest::expect_no_write(const Layout &layout, Iova iova,
+				  std::size_t at)
 {
 	auto before = fresh_bytes(GUARD);
 
@@ -147,7 +149,8 @@ void DmaPairTest::expect_no_write(const Layout &layout, Iova iova, std::size_t a
 	EXPECT_TRUE(load(layout.start() + at, GUARD) == before);
 }
 
-void DmaPairTest::expect_no_read(const Layout &layout, Iova iova, std::size_t at)
+void DmaPairTest::expect_no_read(const Layout &layout, Iova iova,
+				 std::size_t at)
 {
 	auto secret = fresh_bytes(GUARD);
 

@@ -14,9 +14,11 @@
 #include "tests/edu.h"
 #include "tests/fixture.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
-class DmaPairTest : public testing::Test {
+class DmaPairTest : public testing::Test
+{
 protected:
 	static void SetUpTestSuite();
 	static void TearDownTestSuite();
@@ -84,8 +86,8 @@ using Dma = DmaPairTest;
 #define NEED_SHM(bytes)                                                       \
 	do {                                                                  \
 		if (shm().bar.size < (bytes))                                 \
-			GTEST_SKIP() << "needs an ivshmem BAR of "            \
-				     << (bytes) << " bytes";                  \
+			GTEST_SKIP() << "needs an ivshmem BAR of " << (bytes) \
+				     << " bytes";                             \
 	} while (0)
 
 #endif

@@ -17,16 +17,20 @@
 #include "kernel/series.h"
 #include "tests/dma_fixture.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /* What the IOMMU refuses is told in the kernel's log. */
-class DmaFault : public DmaPairTest {
+class DmaFault : public DmaPairTest
+{
 protected:
 	void SetUp() override
 	{
 		if (!access("/sys/class/iommu/ivhd0", F_OK))
-			GTEST_SKIP() << "QEMU's amd-iommu reports no pages that are not there";
+			GTEST_SKIP()
+				<< "QEMU's amd-iommu reports no pages that are not there";
 		DmaPairTest::SetUp();
 	}
 };
@@ -41,9 +45,11 @@ TEST_F(DmaFault, unmapped)
 
 	expect_transfers(*layout, iova, 0, GUARD);
 	unmap(iova, *layout);
-	expect_iommu_fault(iova, [&] { return edu().write_memory(iova, GUARD); });
+	expect_iommu_fault(iova,
+			   [&] { return edu().write_memory(iova, GUARD); });
 	iova = iova + SZ_PAGE;
-	expect_iommu_fault(iova, [&] { return edu().read_memory(iova, GUARD); });
+	expect_iommu_fault(iova,
+			   [&] { return edu().read_memory(iova, GUARD); });
 }
 
 TEST_F(DmaFault, read_only)
@@ -55,14 +61,16 @@ TEST_F(DmaFault, read_only)
 	/* No read before: QEMU's VT-d is silent about what its IOTLB has. */
 	Iova iova = map(*layout, DMA_READ);
 
-	expect_iommu_fault(iova, [&] { return edu().write_memory(iova, GUARD); });
+	expect_iommu_fault(iova,
+			   [&] { return edu().write_memory(iova, GUARD); });
 }
 
 /*
  * The edu device's container has the BAR of an ivshmem device that is opened and
  * closed: nothing of what it is by then is reached any more.
  */
-class DmaRevoked : public testing::Test {
+class DmaRevoked : public testing::Test
+{
 protected:
 	static constexpr std::size_t SIZE = SZ_2M;
 
@@ -119,9 +127,10 @@ void DmaRevoked::SetUp()
 	auto command = device.read_config(PCI_COMMAND);
 
 	ASSERT_OK(command);
-	ASSERT_ERRNO(0, device.write_config(
-		PCI_COMMAND, static_cast<std::uint16_t>(*command |
-							PCI_COMMAND_MASTER)));
+	ASSERT_ERRNO(
+		0, device.write_config(PCI_COMMAND,
+				       static_cast<std::uint16_t>(
+					       *command | PCI_COMMAND_MASTER)));
 
 	auto edu = Edu::open(env_->devices()[0]);
 	auto ram = Layout::create({ram_piece(SZ_PAGE)});
@@ -205,13 +214,13 @@ TEST_F(DmaRevoked, reaches_nothing)
 TEST_F(DmaRevoked, faults)
 {
 	if (!access("/sys/class/iommu/ivhd0", F_OK))
-		GTEST_SKIP() << "QEMU's amd-iommu reports no pages that are not there";
+		GTEST_SKIP()
+			<< "QEMU's amd-iommu reports no pages that are not there";
 	ASSERT_ERRNO(0, container().map_dma(iova(), shm_layout_->start(), SIZE,
 					    DMA_RW));
 	close_shm();
-	expect_iommu_fault(iova(), [&] {
-		return edu_->write_memory(iova(), GUARD);
-	});
+	expect_iommu_fault(iova(),
+			   [&] { return edu_->write_memory(iova(), GUARD); });
 	expect_iommu_fault(iova() + SZ_PAGE, [&] {
 		return edu_->read_memory(iova() + SZ_PAGE, GUARD);
 	});

@@ -8,8 +8,10 @@
 
 #include "tests/dma_fixture.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 TEST_F(Dma, whole_bar)
 {
@@ -53,8 +55,7 @@ TEST_F(Dma, two_runs)
 	NEED_SHM(3 * half);
 
 	/* In the other order, so what follows a part is not what follows it. */
-	auto layout =
-		Layout::create({shm_part(half, half), shm_part(0, half)});
+	auto layout = Layout::create({shm_part(half, half), shm_part(0, half)});
 	auto next = Layout::create({shm_part(2 * half, SZ_PAGE)});
 
 	ASSERT_OK(layout);
@@ -73,8 +74,8 @@ TEST_F(Dma, ram_and_bar)
 {
 	NEED_SHM(SZ_2M);
 
-	auto layout = Layout::create({ram_piece(3 * SZ_PAGE), shm_part(0, SZ_2M),
-				      ram_piece(SZ_PAGE)});
+	auto layout = Layout::create({ram_piece(3 * SZ_PAGE),
+				      shm_part(0, SZ_2M), ram_piece(SZ_PAGE)});
 
 	ASSERT_OK(layout);
 

@@ -11,15 +11,18 @@
 #include "kernel/series.h"
 #include "tests/bad_input_fixture.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /*
  * Each field at its edges, the others as in a valid call. What is not refused
  * does what it says. EOVERFLOW stands for what expect_error() makes of it: the
  * one thing that kernels differ in, also for what is not aligned either.
  */
-class Edges : public BadInputTest {
+class Edges : public BadInputTest
+{
 protected:
 	static constexpr std::uint64_t TOP_BIT = std::uint64_t{1} << 63;
 	static inline const std::uint64_t LAST_BYTE = LAST_PAGE + PAGE - 1;
@@ -120,8 +123,8 @@ protected:
 		unmap.iova = each.call.iova;
 		unmap.size = each.call.size;
 
-		int error = ioctl(env().container().fd(),
-				  VFIO_IOMMU_UNMAP_DMA, &unmap)
+		int error = ioctl(env().container().fd(), VFIO_IOMMU_UNMAP_DMA,
+				  &unmap)
 				    ? errno
 				    : 0;
 
@@ -143,12 +146,11 @@ protected:
 	/* All cases of a range of IOVAs that nothing may be mapped to. */
 	void expect_range_refused(std::uint64_t first, std::uint64_t last)
 	{
-		expect_map({"the first page", with_iova(first, PAGE),
-			    EINVAL});
+		expect_map({"the first page", with_iova(first, PAGE), EINVAL});
 		expect_map({"the last page", with_iova(last + 1 - PAGE, PAGE),
 			    EINVAL});
-		expect_map({"into it", with_iova(first - PAGE, 2 * PAGE),
-			    EINVAL});
+		expect_map(
+			{"into it", with_iova(first - PAGE, 2 * PAGE), EINVAL});
 		expect_map({"out of it", with_iova(last + 1 - PAGE, 2 * PAGE),
 			    EINVAL});
 		expect_map({"up to it", with_iova(first - PAGE, PAGE), 0});
@@ -365,10 +367,11 @@ TEST_F(Edges, map_of_what_may_not_be_read)
 		for (bool present : {false, true}) {
 			auto layout = Layout::create({bar_part(0, SIZE)});
 			int writes = prot == PROT_WRITE ? 0 : EFAULT;
-			int reads = present && !refuses_inaccessible() ? 0 : EFAULT;
-			std::string text =
-				std::string(name) +
-				(present ? ", was present, " : ", untouched, ");
+			int reads = present && !refuses_inaccessible() ? 0
+								       : EFAULT;
+			std::string text = std::string(name) +
+					   (present ? ", was present, "
+						    : ", untouched, ");
 
 			ASSERT_OK(layout);
 			for (std::size_t at = 0; present && at < SIZE;

@@ -10,8 +10,10 @@
 #include "kernel/kmsg.h"
 #include "tests/fixture.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /* Its hexadecimal digits: some drivers print zeros in front. */
 std::string hex(Iova iova)

@@ -14,7 +14,8 @@
 #include "devices/layout.h"
 #include "kernel/mapping.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 /* Long, since an emulated machine may be busy; only a failure waits for it. */
 inline constexpr std::chrono::seconds PATIENCE{30};
@@ -24,7 +25,8 @@ inline constexpr std::chrono::seconds PATIENCE{30};
  * memory and a buffer of its own. It aborts QEMU if a transfer reaches the last
  * byte of the buffer, so only half of it is used.
  */
-class Edu {
+class Edu
+{
 public:
 	static constexpr std::size_t MOST = 2048; /* bytes a transfer */
 

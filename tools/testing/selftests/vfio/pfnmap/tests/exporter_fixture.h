@@ -9,9 +9,11 @@
 #include "devices/exporter.h"
 #include "tests/fixture.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
-class ExporterTest : public DmaTest {
+class ExporterTest : public DmaTest
+{
 protected:
 	ExporterTest() : DmaTest(BAR) {}
 
@@ -32,7 +34,8 @@ protected:
 	const Exporter &exporter() const { return *exporter_; }
 
 	/* @size bytes of the BAR at @offset, mapped by the exporter. */
-	Piece part(std::size_t offset, std::size_t size, int prot = PROT_RW) const
+	Piece part(std::size_t offset, std::size_t size,
+		   int prot = PROT_RW) const
 	{
 		return exporter().piece(bar().phys + offset, size, prot);
 	}

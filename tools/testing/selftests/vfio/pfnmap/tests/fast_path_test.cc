@@ -16,13 +16,16 @@
 #include "tests/fixture.h"
 #include "tests/look_ups.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /* Many page tables of PTEs, and few enough for an IOMMU without huge pages. */
 constexpr std::size_t MUCH = 32 * SZ_1M;
 
-class FastPathTest : public DmaTest {
+class FastPathTest : public DmaTest
+{
 protected:
 	FastPathTest() : DmaTest(BAR) {}
 
@@ -67,7 +70,8 @@ void FastPathTest::expect_maps_unseen(const Layout &layout, Iova iova)
 }
 
 class FastPathVa : public FastPathTest,
-		   public testing::WithParamInterface<Congruence> {
+		   public testing::WithParamInterface<Congruence>
+{
 };
 
 TEST_P(FastPathVa, no_faults)
@@ -79,9 +83,8 @@ TEST_P(FastPathVa, no_faults)
 	Iova iova = take_iova(layout->size(), bar().phys);
 
 	expect_maps_unseen(*layout, iova);
-	expect_look_ups(0, [&] {
-		EXPECT_TRUE(unmap_dma(iova, layout->size()));
-	});
+	expect_look_ups(0,
+			[&] { EXPECT_TRUE(unmap_dma(iova, layout->size())); });
 	expect_maps_unseen(*layout, iova);
 	EXPECT_TRUE(unmap_dma(iova, layout->size()));
 }
@@ -146,8 +149,8 @@ TEST_P(FastPathVa, one_unmap_each)
 	if (!counter || !slow_counter)
 		GTEST_SKIP() << "needs CONFIG_KPROBE_EVENTS";
 
-	auto layout = Layout::create(
-		{bar_part(BAR, BAR), bar_part(0, BAR)}, GetParam());
+	auto layout = Layout::create({bar_part(BAR, BAR), bar_part(0, BAR)},
+				     GetParam());
 
 	NEED_BAR(2 * BAR);
 	ASSERT_OK(layout);
@@ -233,7 +236,8 @@ TEST_F(FastPath, decode_off_between_ram)
 }
 
 /* The device may sleep: as long as that is so, its BAR is not there. */
-class FastPathLowPower : public FastPathTest {
+class FastPathLowPower : public FastPathTest
+{
 protected:
 	/* VFIO_DEVICE_FEATURE, one without data: 0 or errno. */
 	static int set_feature(std::uint32_t feature)
@@ -261,7 +265,8 @@ TEST_F(FastPathLowPower, refused)
 		ASSERT_ERRNO(0,
 			     set_feature(VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY));
 		expect_map_fails(*layout, EFAULT);
-		EXPECT_ERRNO(0, set_feature(VFIO_DEVICE_FEATURE_LOW_POWER_EXIT));
+		EXPECT_ERRNO(0,
+			     set_feature(VFIO_DEVICE_FEATURE_LOW_POWER_EXIT));
 		expect_maps(*layout);
 	}
 }

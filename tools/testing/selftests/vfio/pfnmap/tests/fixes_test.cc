@@ -20,15 +20,18 @@
 #include "oracle/iommu_table.h"
 #include "tests/fixture.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /*
  * A vma is cut inside of a PUD entry. Where that is at an address that no PMD entry
  * could have either, a kernel that leaves the entry as it is takes the BAR for a
  * page table; elsewhere, one with CONFIG_DEBUG_VM asserts that it did not, later on.
  */
-class SplitMmap : public DmaTest {
+class SplitMmap : public DmaTest
+{
 protected:
 	static constexpr std::size_t SIZE = 2 * SZ_1G;
 
@@ -50,7 +53,8 @@ protected:
 			return;
 		NEED_PART(Part::fixes);
 		if (has(Part::fixes) && !has_mended_mm())
-			GTEST_SKIP() << "the fix is in mm/, and VFIO out of tree";
+			GTEST_SKIP()
+				<< "the fix is in mm/, and VFIO out of tree";
 		NEED_BAR(SIZE);
 
 		int fd = memfd_create("pfnmap", MFD_CLOEXEC);
@@ -85,8 +89,8 @@ protected:
 	int access(std::size_t at, Access how = Access::read) const
 	{
 		constexpr std::size_t word = sizeof(std::uint32_t);
-		auto *p = reinterpret_cast<void *>(
-			(layout_->start() + at).value);
+		auto *p =
+			reinterpret_cast<void *>((layout_->start() + at).value);
 		auto done = how == Access::read
 				    ? pwrite(file_.get(), p, word, 0)
 				    : pread(file_.get(), p, word, 0);
@@ -186,7 +190,7 @@ TEST_F(SplitMmap, dontfork_inside_a_pud)
 
 		if (!child)
 			_exit(is_cut(cut).empty() ? EXIT_SUCCESS
-						   : EXIT_FAILURE);
+						  : EXIT_FAILURE);
 		ASSERT_LT(0, child);
 
 		int status = -1;
@@ -203,7 +207,8 @@ TEST_F(SplitMmap, dontfork_inside_a_pud)
  * The parameter makes type1 take one page at a time. Root may set it at any time,
  * also while there are pages left of those that were looked up before.
  */
-class MapFlip : public DmaTest {
+class MapFlip : public DmaTest
+{
 protected:
 	MapFlip() : DmaTest(BAR) {}
 
@@ -313,7 +318,8 @@ TEST_F(MapFlip, disable_hugepages_meanwhile)
 	});
 
 	for (int i = 0; (i < ROUNDS || (met < OFTEN && i < LAST_ROUND)) &&
-			!other.has_failed() && !HasFailure(); i++) {
+			!other.has_failed() && !HasFailure();
+	     i++) {
 		int turns = other.turns();
 
 		ASSERT_ERRNO(0, env().container().map_dma(iova, ram_->start(),

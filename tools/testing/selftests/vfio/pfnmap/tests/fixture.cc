@@ -5,7 +5,8 @@
 
 #include "oracle/iommu_table.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 Opponent::Opponent(std::function<int()> turn)
 	: turn_(std::move(turn)), thread_([this](const std::stop_token &stop) {
@@ -64,8 +65,7 @@ Result<Layout> DmaTest::mixed_layout()
 			       ram_piece(RAM - RAM / 4)});
 }
 
-testing::AssertionResult DmaTest::holds(std::size_t ram,
-					std::size_t pins) const
+testing::AssertionResult DmaTest::holds(std::size_t ram, std::size_t pins) const
 {
 	Held expected = before_;
 	auto now = held();
@@ -76,9 +76,8 @@ testing::AssertionResult DmaTest::holds(std::size_t ram,
 	expected.pins += static_cast<std::int64_t>(ram / SZ_PAGE + pins);
 	if (*now == expected)
 		return testing::AssertionSuccess();
-	return testing::AssertionFailure()
-	       << "expected " << describe(expected) << ", there are "
-	       << describe(*now);
+	return testing::AssertionFailure() << "expected " << describe(expected)
+					   << ", there are " << describe(*now);
 }
 
 Iova DmaTest::take_iova(std::size_t size, Phys phys)
@@ -121,8 +120,8 @@ testing::AssertionResult DmaTest::unmap_dma(Iova iova, std::size_t size)
 	return unmap_dma(env().container(), iova, size);
 }
 
-testing::AssertionResult
-DmaTest::unmap_dma(const Container &container, Iova iova, std::size_t size)
+testing::AssertionResult DmaTest::unmap_dma(const Container &container,
+					    Iova iova, std::size_t size)
 {
 	auto unmapped = container.unmap_dma(iova, size);
 
@@ -174,7 +173,8 @@ testing::AssertionResult DmaTest::has_nothing(const std::string &bdf)
 {
 	auto table = read_iommu_table(bdf);
 
-	if (!table && (table.error().code == ENODATA || !env().has_iommu_table()))
+	if (!table &&
+	    (table.error().code == ENODATA || !env().has_iommu_table()))
 		return testing::AssertionSuccess();
 	return table_has_leaves(bdf, {});
 }

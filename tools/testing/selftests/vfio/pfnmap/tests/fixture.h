@@ -21,7 +21,8 @@
 #include "devices/layout.h"
 #include "kernel/memory_stats.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 inline constexpr std::uint32_t DMA_READ = VFIO_DMA_MAP_FLAG_READ;
 inline constexpr std::uint32_t DMA_WRITE = VFIO_DMA_MAP_FLAG_WRITE;
@@ -31,7 +32,8 @@ inline constexpr std::uint32_t DMA_RW = DMA_READ | DMA_WRITE;
  * A thread that does something again and again beside the test's own, until
  * stop() or until that fails.
  */
-class Opponent {
+class Opponent
+{
 public:
 	/* @turn gives 0 or errno. What it refers to outlives this. */
 	explicit Opponent(std::function<int()> turn);
@@ -53,7 +55,8 @@ private:
 /* A parameter's name in that of a test: "mod_2m". */
 std::string congruence_name(const testing::TestParamInfo<Congruence> &info);
 
-class DmaTest : public testing::Test {
+class DmaTest : public testing::Test
+{
 public:
 	/* The devices of all tests; @env outlives them. */
 	static void use(const Environment &env) { env_ = &env; }
@@ -110,7 +113,8 @@ public:
 	[[nodiscard]] static testing::AssertionResult
 	table_has_leaves(std::span<const Extent> leaves);
 	[[nodiscard]] static testing::AssertionResult
-	table_has_leaves(const std::string &bdf, std::span<const Extent> leaves);
+	table_has_leaves(const std::string &bdf,
+			 std::span<const Extent> leaves);
 	[[nodiscard]] static testing::AssertionResult table_is_empty();
 	/* The same of one device; having no tables at all will do as well. */
 	[[nodiscard]] static testing::AssertionResult
@@ -155,21 +159,21 @@ private:
 
 } // namespace pfnmap
 
-#define EXPECT_ERRNO(expected, actual)                                        \
+#define EXPECT_ERRNO(expected, actual) \
 	EXPECT_EQ(::pfnmap::errno_name(expected), ::pfnmap::errno_name(actual))
 
-#define ASSERT_ERRNO(expected, actual)                                        \
+#define ASSERT_ERRNO(expected, actual) \
 	ASSERT_EQ(::pfnmap::errno_name(expected), ::pfnmap::errno_name(actual))
 
-#define ASSERT_OK(result)                                                     \
+#define ASSERT_OK(result) \
 	ASSERT_TRUE(static_cast<bool>(result)) << (result).error().message()
 
 /* Leaves the test if the BAR has not @bytes. */
-#define NEED_BAR(bytes)                                                       \
-	do {                                                                  \
-		if (bar().size < (bytes))                                     \
-			GTEST_SKIP() << "needs a BAR of "                     \
-				     << (bytes) / ::pfnmap::SZ_1M << " MiB";  \
+#define NEED_BAR(bytes)                                                      \
+	do {                                                                 \
+		if (bar().size < (bytes))                                    \
+			GTEST_SKIP() << "needs a BAR of "                    \
+				     << (bytes) / ::pfnmap::SZ_1M << " MiB"; \
 	} while (0)
 
 /* Leaves the test if the IOMMU does not show its tables. */

@@ -13,13 +13,16 @@
 #include "kernel/procfs.h"
 #include "tests/exporter_fixture.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 const std::string MEMORY = "/sys/devices/system/memory";
 
 /* What the kernel takes offline as one, here until this goes. */
-class MemoryBlock {
+class MemoryBlock
+{
 public:
 	/* The highest that can be. ENOENT without CONFIG_MEMORY_HOTPLUG. */
 	static Result<MemoryBlock> take_offline();
@@ -85,7 +88,8 @@ Result<MemoryBlock> MemoryBlock::take_offline()
 	return Error{error, "no memory can be taken offline"};
 }
 
-class Hotplug : public ExporterTest {
+class Hotplug : public ExporterTest
+{
 protected:
 	void SetUp() override
 	{
@@ -113,8 +117,8 @@ protected:
 
 	int map() const
 	{
-		return env().container().map_dma(iova_, layout_->start(), SZ_PMD,
-						 DMA_RW);
+		return env().container().map_dma(iova_, layout_->start(),
+						 SZ_PMD, DMA_RW);
 	}
 
 private:

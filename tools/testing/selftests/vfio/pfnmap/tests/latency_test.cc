@@ -21,10 +21,13 @@
 #include "tests/bystanders.h"
 #include "tests/spare_container.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
-class LatencyTest : public DmaTest {
+class LatencyTest : public DmaTest
+{
 protected:
 	LatencyTest() : DmaTest(BAR) {}
 
@@ -76,12 +79,12 @@ protected:
 using Latency = LatencyTest;
 
 void LatencyTest::expect_no_wait(Bystanders &others, const Layout &layout,
-			     std::uint64_t shift)
+				 std::uint64_t shift)
 {
 	Iova iova = iova_for(layout, shift);
 	auto map_it = [&] {
 		ASSERT_ERRNO(0, own_.container->map_dma(iova, layout.start(),
-						    layout.size(), DMA_RW));
+							layout.size(), DMA_RW));
 	};
 
 	ASSERT_ERRNO(0, own_.join());
@@ -95,7 +98,8 @@ void LatencyTest::expect_no_wait(Bystanders &others, const Layout &layout,
 }
 
 class LatencyVa : public LatencyTest,
-		  public testing::WithParamInterface<Congruence> {
+		  public testing::WithParamInterface<Congruence>
+{
 };
 
 TEST_P(LatencyVa, map_unmap_close)
@@ -151,7 +155,8 @@ TEST_F(Latency, iova_mod_4k)
  * @made tells what page tables there are, in bytes: the signal comes when the
  * child that maps @layout has made a small part of its.
  */
-class LatencyKilled : public LatencyTest {
+class LatencyKilled : public LatencyTest
+{
 protected:
 	using Made = std::function<Result<std::size_t>(pid_t child)>;
 
@@ -169,7 +174,7 @@ void LatencyKilled::map_and_exit(const Layout &layout, std::uint64_t shift)
 	own_.open_and_join();
 	if (HasFailure() ||
 	    own_.container->map_dma(iova_for(layout, shift), layout.start(),
-				layout.size(), DMA_RW))
+				    layout.size(), DMA_RW))
 		_exit(EXIT_FAILURE);
 	_exit(EXIT_SUCCESS);
 }

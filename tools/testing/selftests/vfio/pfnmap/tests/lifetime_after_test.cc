@@ -11,11 +11,14 @@
 #include "tests/lifetime_fixture.h"
 #include "tests/look_ups.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /* One MAP_DMA over all kinds, of which some go. */
-class LifetimeMixed : public LifetimeTest {
+class LifetimeMixed : public LifetimeTest
+{
 protected:
 	LifetimeMixed() : LifetimeTest(Start::lent) {}
 
@@ -65,9 +68,8 @@ void LifetimeMixed::expect_some_go(const std::vector<Part> &parts,
 	EXPECT_TRUE(table_has_runs(left));
 	EXPECT_TRUE(holds(ram));
 	expect_taken(env().container(), iova_);
-	expect_look_ups(ram, [&] {
-		EXPECT_TRUE(unmap_dma(iova_, mapped_size()));
-	});
+	expect_look_ups(ram,
+			[&] { EXPECT_TRUE(unmap_dma(iova_, mapped_size())); });
 	EXPECT_TRUE(table_is_empty());
 	EXPECT_TRUE(holds(0));
 }
@@ -134,7 +136,8 @@ TEST_F(LifetimeMixed, two_devices_and_ram)
 }
 
 /* What else can be asked of a mapping that has nothing in an IOMMU any more. */
-class LifetimeAfter : public LifetimeTest {
+class LifetimeAfter : public LifetimeTest
+{
 protected:
 	LifetimeAfter() : LifetimeTest(Start::lent) {}
 

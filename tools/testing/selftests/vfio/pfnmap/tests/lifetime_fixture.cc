@@ -8,8 +8,10 @@
 
 #include "tests/look_ups.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /* Polls for what is done "before long"; only a failure waits for the last. */
 constexpr int POLLS = 500;
@@ -21,8 +23,7 @@ const std::string &LifetimeTest::lender()
 	static const std::string bdf = [] {
 		const char *shm = std::getenv("PFNMAP_SHM");
 
-		return shm && *shm ? std::string(shm)
-				   : SpareContainer::bdf();
+		return shm && *shm ? std::string(shm) : SpareContainer::bdf();
 	}();
 
 	return bdf;
@@ -123,8 +124,8 @@ void LifetimeTest::expect_taken(const Container &container, Iova iova)
 	auto other = Layout::create({bar_part(0, SZ_PAGE)});
 
 	ASSERT_OK(other);
-	EXPECT_ERRNO(EEXIST, container.map_dma(iova, other->start(), SZ_PAGE,
-					       DMA_RW));
+	EXPECT_ERRNO(EEXIST,
+		     container.map_dma(iova, other->start(), SZ_PAGE, DMA_RW));
 }
 
 void LifetimeTest::expect_revoked()
@@ -133,7 +134,8 @@ void LifetimeTest::expect_revoked()
 	expect_taken(env().container(), iova_);
 	expect_taken(env().container(), iova_ + (mapped_size_ - SZ_PAGE));
 	EXPECT_TRUE(table_is_empty());
-	expect_look_ups(0, [&] { EXPECT_TRUE(unmap_dma(iova_, mapped_size_)); });
+	expect_look_ups(0,
+			[&] { EXPECT_TRUE(unmap_dma(iova_, mapped_size_)); });
 	EXPECT_TRUE(table_is_empty());
 	EXPECT_TRUE(holds(0));
 }

@@ -17,9 +17,11 @@
 #include "kernel/series.h"
 #include "tests/spare_container.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
-class LifetimeTest : public DmaTest {
+class LifetimeTest : public DmaTest
+{
 protected:
 	/* How a test finds the device. */
 	enum class Start { closed, lent };
@@ -107,18 +109,18 @@ private:
 } // namespace pfnmap
 
 /* Leaves the test if there is no device beside the one that is lent. */
-#define NEED_FREE_SPARE()                                                     \
-	do {                                                                  \
-		if (!spare_is_free())                                         \
-			GTEST_SKIP() << "needs PFNMAP_SHM";                   \
+#define NEED_FREE_SPARE()                                   \
+	do {                                                \
+		if (!spare_is_free())                       \
+			GTEST_SKIP() << "needs PFNMAP_SHM"; \
 	} while (0)
 
 /* Leaves the test if the BAR that is lent has not @bytes. */
-#define NEED_LENT_BAR(bytes)                                                  \
-	do {                                                                  \
-		if (lent().device().bar.size < (bytes))                       \
-			GTEST_SKIP() << "needs PFNMAP_SHM with a BAR of "     \
-				     << (bytes) << " bytes";                  \
+#define NEED_LENT_BAR(bytes)                                              \
+	do {                                                              \
+		if (lent().device().bar.size < (bytes))                   \
+			GTEST_SKIP() << "needs PFNMAP_SHM with a BAR of " \
+				     << (bytes) << " bytes";              \
 	} while (0)
 
 #endif

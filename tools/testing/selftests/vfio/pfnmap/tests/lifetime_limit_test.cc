@@ -13,11 +13,14 @@
 #include "tests/slabs.h"
 #include "tests/spare_container.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /* Entries of a container: every range of a device but a mapping's first. */
-class LifetimeLimit : public LifetimeTest {
+class LifetimeLimit : public LifetimeTest
+{
 protected:
 	static constexpr const char *LIMIT =
 		"/sys/module/vfio_iommu_type1/parameters/dma_entry_limit";
@@ -58,8 +61,8 @@ protected:
 
 	void unmap_everything()
 	{
-		auto unmapped = own_.container->unmap_dma({}, 0,
-						      VFIO_DMA_UNMAP_FLAG_ALL);
+		auto unmapped = own_.container->unmap_dma(
+			{}, 0, VFIO_DMA_UNMAP_FLAG_ALL);
 
 		ASSERT_OK(unmapped);
 	}
@@ -172,7 +175,9 @@ TEST_F(LifetimeLimit, revoked)
 }
 
 /* Over and over again. */
-class LifetimeCycles : public LifetimeTest {};
+class LifetimeCycles : public LifetimeTest
+{
+};
 
 TEST_F(LifetimeCycles, open_map_close)
 {

@@ -10,11 +10,14 @@
 
 #include "tests/lifetime_fixture.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /* Every order in which what two containers have to do with it can go. */
-class LifetimeOrders : public LifetimeTest {
+class LifetimeOrders : public LifetimeTest
+{
 protected:
 	enum What {
 		mapper_container,

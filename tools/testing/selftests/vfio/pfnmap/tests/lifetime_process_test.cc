@@ -15,14 +15,17 @@
 #include "tests/accomplice.h"
 #include "tests/lifetime_fixture.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /* Long, since an emulated machine may be busy; only a failure waits for it. */
 constexpr std::chrono::seconds PATIENCE{30};
 
 /* Whoever has the file or an mmap keeps the device open, also another process. */
-class LifetimeProcess : public LifetimeTest {
+class LifetimeProcess : public LifetimeTest
+{
 protected:
 	LifetimeProcess() : LifetimeTest(Start::lent) {}
 
@@ -114,7 +117,8 @@ TEST_F(LifetimeProcess, child_has_mapped)
 
 /* This process maps; the device is a child's, which opens it and goes. */
 class LifetimeChild : public LifetimeTest,
-		      public testing::WithParamInterface<int> {
+		      public testing::WithParamInterface<int>
+{
 };
 
 /* The parameter is the signal that kills, or 0. */
@@ -125,10 +129,10 @@ TEST_P(LifetimeChild, opens_maps_and_ends)
 	auto child = Accomplice::start([&](UniqueFd) {
 		lend();
 		make_layout({lent_part(0, bytes)});
-		return HasFailure() ? EIO
-				    : env().container().map_dma(
-					      iova, layout_->start(), bytes,
-					      DMA_RW);
+		return HasFailure()
+			       ? EIO
+			       : env().container().map_dma(
+					 iova, layout_->start(), bytes, DMA_RW);
 	});
 
 	ASSERT_OK(child);
@@ -147,7 +151,8 @@ INSTANTIATE_TEST_SUITE_P(, LifetimeChild, testing::Values(0, SIGKILL),
 			 });
 
 /* A process is given the file, and maps it in a container of its own. */
-class LifetimePassed : public LifetimeTest {
+class LifetimePassed : public LifetimeTest
+{
 protected:
 	/* In the child: maps what it is given and keeps nothing of it. */
 	int map_given(UniqueFd file, const Piece &piece, Iova iova)
@@ -172,7 +177,7 @@ protected:
 		if (!layout)
 			return layout.error().code;
 		return own_.container->map_dma(iova, layout->start(),
-					   layout->size(), DMA_RW);
+					       layout->size(), DMA_RW);
 	}
 
 	int unmap_given(Iova iova, std::size_t bytes)
@@ -219,7 +224,8 @@ TEST_F(LifetimePassed, container_of_another_process)
 }
 
 /* The driver is to be taken away: it waits for the last close. */
-class LifetimeUnbind : public LifetimeTest {
+class LifetimeUnbind : public LifetimeTest
+{
 protected:
 	static std::string driver() { return "/sys/bus/pci/drivers/vfio-pci/"; }
 };

@@ -11,11 +11,14 @@
 
 #include "tests/lifetime_fixture.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /* MAP_DMA, UNMAP_DMA and a container's end while the device is closed. */
-class LifetimeRace : public LifetimeTest {
+class LifetimeRace : public LifetimeTest
+{
 protected:
 	static constexpr int ROUNDS = 60;
 	static constexpr int MOST_ROUNDS = 20 * ROUNDS;
@@ -86,8 +89,9 @@ TEST_F(LifetimeRace, map)
 	int mapped = 0, gone = 0;
 
 	for (int i = 0; !HasFailure() &&
-			(i < ROUNDS || (i < MOST_ROUNDS &&
-					std::min(mapped, gone) < OFTEN)); i++) {
+			(i < ROUNDS ||
+			 (i < MOST_ROUNDS && std::min(mapped, gone) < OFTEN));
+	     i++) {
 		int error = 0;
 
 		open();
@@ -121,9 +125,7 @@ TEST_F(LifetimeRace, unmap)
 		std::size_t bytes = size();
 
 		/* Whoever was first, all of it was mapped. */
-		against_close(i, [&] {
-			EXPECT_TRUE(unmap_dma(iova_, bytes));
-		});
+		against_close(i, [&] { EXPECT_TRUE(unmap_dma(iova_, bytes)); });
 		EXPECT_TRUE(is_gone_soon());
 	}
 }
@@ -137,7 +139,7 @@ TEST_F(LifetimeRace, container_closes)
 		if (HasFatalFailure())
 			return;
 		ASSERT_ERRNO(0, own_.container->map_dma(iova_, layout_->start(),
-						    size(), DMA_RW));
+							size(), DMA_RW));
 		against_close(i, [&] {
 			own_.container.reset();
 			own_.group.reset();
@@ -163,7 +165,7 @@ TEST_F(LifetimeRace, group_joins)
 		std::size_t bytes = size();
 
 		ASSERT_ERRNO(0, own_.container->map_dma(iova_, layout_->start(),
-						    bytes, DMA_RW));
+							bytes, DMA_RW));
 		against_close(i, [&] {
 			error = own_.group->set_container(*own_.container);
 		});
@@ -179,7 +181,9 @@ TEST_F(LifetimeRace, group_joins)
 }
 
 /* The last close waits for nobody's pins. */
-class LifetimeWait : public LifetimeTest {};
+class LifetimeWait : public LifetimeTest
+{
+};
 
 TEST_F(LifetimeWait, not_for_another_map)
 {

@@ -17,8 +17,10 @@
 #include "oracle/iommu_table.h"
 #include "tests/lifetime_fixture.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 using Through = LentDevice::Through;
 
@@ -29,7 +31,8 @@ std::string through_name(const testing::TestParamInfo<Through> &info)
 
 /* However the device was opened. */
 class LifetimeOf : public LifetimeTest,
-		   public testing::WithParamInterface<Through> {
+		   public testing::WithParamInterface<Through>
+{
 protected:
 	void SetUp() override
 	{
@@ -161,18 +164,20 @@ INSTANTIATE_TEST_SUITE_P(, LifetimeOf,
 			 through_name);
 
 /* The device's own container is one of those that may have it. */
-class Lifetime : public LifetimeTest {
+class Lifetime : public LifetimeTest
+{
 protected:
 	Lifetime() : LifetimeTest(Start::lent) {}
 
 	/* MAP_DMA in the device's own container. */
 	Iova map_in_own()
 	{
-		Iova iova = take_iova(layout_->size(), layout_->phys_of_start());
+		Iova iova = take_iova(layout_->size(),
+				      layout_->phys_of_start());
 
-		EXPECT_ERRNO(0, lent().container().map_dma(
-					iova, layout_->start(), layout_->size(),
-					DMA_RW));
+		EXPECT_ERRNO(
+			0, lent().container().map_dma(iova, layout_->start(),
+						      layout_->size(), DMA_RW));
 		return iova;
 	}
 

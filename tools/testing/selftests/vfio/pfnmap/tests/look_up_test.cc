@@ -18,14 +18,17 @@
 #include "tests/accomplice.h"
 #include "tests/module_fixture.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /*
  * While MAP_DMA looks up what a range is mapped to, it lets those who want to
  * change mappings go first.
  */
-class LookUpTest : public ModuleTest {
+class LookUpTest : public ModuleTest
+{
 protected:
 	static constexpr int ATTEMPTS = 10;
 
@@ -76,9 +79,9 @@ LookUpTest::Outcome LookUpTest::map_what_loses_its_permission()
 			outcome.other_error = errno;
 	});
 
-	outcome.error = own_.container->map_dma(take_iova(PFNMAP_TEST_SIZE, Phys{}),
-					    layout->start(), PFNMAP_TEST_SIZE,
-					    DMA_READ);
+	outcome.error = own_.container->map_dma(
+		take_iova(PFNMAP_TEST_SIZE, Phys{}), layout->start(),
+		PFNMAP_TEST_SIZE, DMA_READ);
 	thread.join();
 
 	auto entered = module().entered();
@@ -119,8 +122,8 @@ TEST_F(LookUpTest, permission_goes_meanwhile)
 		/* In time, if none was found that needed no fault. */
 		EXPECT_EQ(NR_PAGES, outcome.entered);
 
-		auto unmapped = own_.container->unmap_dma({}, 0,
-						      VFIO_DMA_UNMAP_FLAG_ALL);
+		auto unmapped = own_.container->unmap_dma(
+			{}, 0, VFIO_DMA_UNMAP_FLAG_ALL);
 
 		ASSERT_OK(unmapped);
 	}
@@ -160,13 +163,14 @@ TEST_F(LookUpTest, closes_before_it_is_mapped)
 		return error ? error : module().go_on();
 	});
 	Iova iova = take_iova(layout->size(), lent->device().bar.phys);
-	int error = own_.container->map_dma(iova, layout->start(), layout->size(),
-					DMA_READ);
+	int error = own_.container->map_dma(iova, layout->start(),
+					    layout->size(), DMA_READ);
 
 	ASSERT_ERRNO(0, closer.get());
 	ASSERT_ERRNO(0, error);
 
-	const Extent left[] = {{iova + SZ_PMD, module().phys(PFNMAP_TEST_FAULTS),
+	const Extent left[] = {{iova + SZ_PMD,
+				module().phys(PFNMAP_TEST_FAULTS),
 				PFNMAP_TEST_SIZE}};
 
 	EXPECT_TRUE(own_.has_runs(left));
@@ -195,7 +199,7 @@ TEST_F(LookUpTest, others_close_meanwhile)
 
 	auto child = Accomplice::start([&](UniqueFd) {
 		return own_.container->map_dma(iova, faulting->start(),
-					   PFNMAP_TEST_SIZE, DMA_READ);
+					       PFNMAP_TEST_SIZE, DMA_READ);
 	});
 	auto lent = LentDevice::open(shm);
 

@@ -8,7 +8,8 @@
 #include "kernel/result.h"
 #include "kernel/types.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 const std::optional<CallCounter> &lookup_counter()
 {
@@ -24,8 +25,8 @@ const std::optional<CallCounter> &lookup_counter()
 	return counter;
 }
 
-testing::AssertionResult
-looks_up(std::size_t ram, const std::function<void()> &call)
+testing::AssertionResult looks_up(std::size_t ram,
+				  const std::function<void()> &call)
 {
 	const auto &counter = lookup_counter();
 
@@ -41,8 +42,7 @@ looks_up(std::size_t ram, const std::function<void()> &call)
 	auto lookups = counter->stop();
 
 	if (!lookups)
-		return testing::AssertionFailure()
-		       << lookups.error().message();
+		return testing::AssertionFailure() << lookups.error().message();
 
 	/* One that ends a run is looked up again, to start the next one. */
 	std::size_t most = 2 * ram / SZ_PAGE;
@@ -53,12 +53,12 @@ looks_up(std::size_t ram, const std::function<void()> &call)
 	       << *lookups << " look-ups in the IOMMU, more than " << most;
 }
 
-void expect_look_ups(std::size_t ram,
-				const std::function<void()> &call,
-				std::source_location where)
+void expect_look_ups(std::size_t ram, const std::function<void()> &call,
+		     std::source_location where)
 {
 	if (auto few = looks_up(ram, call); !few)
-		ADD_FAILURE_AT(where.file_name(), static_cast<int>(where.line()))
+		ADD_FAILURE_AT(where.file_name(),
+			       static_cast<int>(where.line()))
 			<< few.message();
 }
 

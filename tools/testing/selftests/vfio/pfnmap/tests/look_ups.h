@@ -14,7 +14,8 @@
 
 #include "oracle/calls.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 /* Empty where the kernel has no kprobe events. */
 const std::optional<CallCounter> &lookup_counter();
@@ -27,9 +28,9 @@ const std::optional<CallCounter> &lookup_counter();
 looks_up(std::size_t ram, const std::function<void()> &call);
 
 /* The failure's message has a whole @call in it if a macro does it. */
-void expect_look_ups(std::size_t ram, const std::function<void()> &call,
-		     std::source_location where =
-			     std::source_location::current());
+void expect_look_ups(
+	std::size_t ram, const std::function<void()> &call,
+	std::source_location where = std::source_location::current());
 
 } // namespace pfnmap
 

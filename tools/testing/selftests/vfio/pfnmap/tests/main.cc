@@ -23,18 +23,18 @@
 #include "tests/fixture.h"
 #include "tests/spare_container.h"
 
-namespace {
+namespace
+{
 
 void describe(const pfnmap::Environment &env)
 {
 	for (const auto &device : env.devices()) {
 		char line[128];
 
-		std::snprintf(line, sizeof(line),
-			      "%s: BAR of %zu MiB at 0x%llx", device.bdf.c_str(),
-			      device.bar.size / pfnmap::SZ_1M,
-			      static_cast<unsigned long long>(
-				      device.bar.phys.value));
+		std::snprintf(
+			line, sizeof(line), "%s: BAR of %zu MiB at 0x%llx",
+			device.bdf.c_str(), device.bar.size / pfnmap::SZ_1M,
+			static_cast<unsigned long long>(device.bar.phys.value));
 		pfnmap::print_ktap_diagnostic(line);
 	}
 	if (!env.has_iommu_table())

@@ -12,10 +12,13 @@
 #include "kernel/procfs.h"
 #include "tests/map_fixture.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
-class DevMemTest : public DmaTest {
+class DevMemTest : public DmaTest
+{
 protected:
 	void SetUp() override
 	{
@@ -73,7 +76,8 @@ private:
  */
 using MapDevMem = DevMemTest;
 
-void DevMemTest::expect_refused_once_copied(const Layout &layout, std::size_t at)
+void DevMemTest::expect_refused_once_copied(const Layout &layout,
+					    std::size_t at)
 {
 	expect_maps(layout, DMA_READ);
 	layout.va().write(at);
@@ -148,8 +152,8 @@ TEST_F(MapDevMem, copy_between_bar_parts)
 
 	ASSERT_OK(mem);
 
-	auto layout = Layout::create({bar_part(0, SMALL / 2), *mem,
-				      bar_part(SMALL / 2, SMALL / 2)});
+	auto layout = Layout::create(
+		{bar_part(0, SMALL / 2), *mem, bar_part(SMALL / 2, SMALL / 2)});
 
 	ASSERT_OK(layout);
 	expect_refused_once_copied(*layout, SMALL / 2);
@@ -171,7 +175,8 @@ TEST_F(MapDevMem, copy_after_bar)
 
 /* Consecutive page frames of one VMA: a run must not rush across the border. */
 class MapDevMemRun : public DevMemTest,
-		     public testing::WithParamInterface<std::array<bool, 4>> {
+		     public testing::WithParamInterface<std::array<bool, 4>>
+{
 };
 
 TEST_P(MapDevMemRun, refused)
@@ -203,12 +208,11 @@ page_frames_name(const testing::TestParamInfo<std::array<bool, 4>> &info)
 	return name;
 }
 
-INSTANTIATE_TEST_SUITE_P(
-	, MapDevMemRun,
-	testing::Values(std::array{false, true, true, true},
-			std::array{true, true, true, false},
-			std::array{true, true, false, false}),
-	page_frames_name);
+INSTANTIATE_TEST_SUITE_P(, MapDevMemRun,
+			 testing::Values(std::array{false, true, true, true},
+					 std::array{true, true, true, false},
+					 std::array{true, true, false, false}),
+			 page_frames_name);
 
 } // namespace
 } // namespace pfnmap

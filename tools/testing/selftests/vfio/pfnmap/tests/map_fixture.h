@@ -5,7 +5,8 @@
 
 #include "tests/fixture.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 /*
  * How much of a large BAR the tests map, by what its VA is good for. Each limit
@@ -14,7 +15,8 @@ namespace pfnmap {
  */
 inline constexpr std::size_t LIMIT_MOD_1G = 4 * SZ_1G;
 inline constexpr std::size_t LIMIT_MOD_2M = SZ_1G + 64 * SZ_2M;
-inline constexpr std::size_t LIMIT_MOD_4K = 64 * SZ_1M; /* one page fault a page */
+inline constexpr std::size_t LIMIT_MOD_4K = 64 *
+					    SZ_1M; /* one page fault a page */
 
 /* Several PMD entries, for tests that are not about size. */
 inline const std::size_t SMALL = 8 * SZ_PMD;
@@ -31,7 +33,8 @@ inline long most_faults(std::size_t size)
 	return static_cast<long>(size / SZ_PMD) + FAULTS_BY_THE_WAY;
 }
 
-class MapTest : public DmaTest {
+class MapTest : public DmaTest
+{
 protected:
 	static Result<Layout> bar_layout(std::size_t size, int prot = PROT_RW)
 	{

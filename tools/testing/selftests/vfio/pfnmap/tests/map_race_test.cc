@@ -17,11 +17,14 @@
 #include "oracle/iommu_table.h"
 #include "tests/map_fixture.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /* A fatal signal ends a MAP_DMA, with and without faults, and undoes it. */
-class MapKilled : public MapTest {
+class MapKilled : public MapTest
+{
 protected:
 	/* Kills a child amidst a MAP_DMA of all of @layout, which ends that. */
 	void expect_killable(const Layout &layout);
@@ -129,7 +132,8 @@ TEST_F(MapKilled, while_all_present)
 }
 
 /* Another thread changes what MAP_DMA looks at. */
-class MapRace : public MapTest {
+class MapRace : public MapTest
+{
 protected:
 	static constexpr int ROUNDS = 100;
 

@@ -8,8 +8,10 @@
 #include "kernel/procfs.h"
 #include "tests/map_fixture.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 TEST_F(Map, bar_then_hole)
 {
@@ -38,7 +40,8 @@ TEST_F(Map, bar_hole_bar)
 {
 	NEED_BAR(SMALL);
 
-	auto layout = Layout::create({bar_part(0, SMALL / 2), hole_piece(SZ_PAGE),
+	auto layout = Layout::create({bar_part(0, SMALL / 2),
+				      hole_piece(SZ_PAGE),
 				      bar_part(SMALL / 2, SMALL / 2)});
 
 	ASSERT_OK(layout);
@@ -77,7 +80,8 @@ TEST_F(Map, read_only_mmap)
 
 /* Where one page may not be written, in pages. */
 class MapReadOnlyPage : public MapTest,
-			public testing::WithParamInterface<std::size_t> {
+			public testing::WithParamInterface<std::size_t>
+{
 };
 
 TEST_P(MapReadOnlyPage, refused)
@@ -101,7 +105,8 @@ TEST_P(MapReadOnlyPage, refused)
 }
 
 INSTANTIATE_TEST_SUITE_P(, MapReadOnlyPage,
-			 testing::Values(0, 1, 511, 512, 513, SMALL / SZ_PAGE - 1),
+			 testing::Values(0, 1, 511, 512, 513,
+					 SMALL / SZ_PAGE - 1),
 			 testing::PrintToStringParamName());
 
 TEST_F(Map, prot_none)
@@ -115,8 +120,7 @@ TEST_F(Map, prot_none)
 	expect_map_fails(*never, EFAULT, DMA_RW);
 
 	/* The same after a life with entries, which huge ones would not have. */
-	auto no_more =
-		Layout::create({bar_part(0, SMALL)}, Congruence::mod_4k);
+	auto no_more = Layout::create({bar_part(0, SMALL)}, Congruence::mod_4k);
 
 	ASSERT_OK(no_more);
 	for (std::size_t at = 0; at < SMALL; at += SZ_PAGE)
@@ -145,7 +149,9 @@ TEST_F(Map, memory_decode_off)
 	expect_maps(*layout);
 }
 
-class MapMemlock : public MapTest {};
+class MapMemlock : public MapTest
+{
+};
 
 TEST_F(MapMemlock, bar_is_not_counted)
 {
@@ -169,8 +175,8 @@ TEST_F(MapMemlock, only_ram_is_counted)
 {
 	NEED_BAR(SMALL);
 
-	auto layout = Layout::create({ram_piece(SZ_2M), bar_part(0, SMALL),
-				      ram_piece(3 * SZ_PAGE)});
+	auto layout = Layout::create(
+		{ram_piece(SZ_2M), bar_part(0, SMALL), ram_piece(3 * SZ_PAGE)});
 	auto before = locked_memory();
 
 	ASSERT_OK(layout);
@@ -179,7 +185,8 @@ TEST_F(MapMemlock, only_ram_is_counted)
 	Iova iova = take_iova(layout->size(), layout->phys_of_start());
 
 	ASSERT_ERRNO(0, map_dma(iova, layout->start(), layout->size()));
-	EXPECT_EQ(before->locked + SZ_PMD + 3 * SZ_PAGE, locked_memory()->locked);
+	EXPECT_EQ(before->locked + SZ_PMD + 3 * SZ_PAGE,
+		  locked_memory()->locked);
 	EXPECT_TRUE(unmap_dma(iova, layout->size()));
 	EXPECT_TRUE(*before == *locked_memory());
 }

@@ -10,8 +10,10 @@
 
 #include "tests/map_fixture.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 TEST_F(Map, whole_bar)
 {
@@ -164,8 +166,8 @@ TEST_F(Map, two_bar_parts_swapped)
 {
 	NEED_BAR(2 * SMALL);
 
-	auto layout = Layout::create(
-		{bar_part(SMALL, SMALL), bar_part(0, SMALL)});
+	auto layout =
+		Layout::create({bar_part(SMALL, SMALL), bar_part(0, SMALL)});
 
 	ASSERT_OK(layout);
 	EXPECT_EQ(2U, layout->runs({})->size());
@@ -188,7 +190,8 @@ TEST_F(Map, consecutive_bar_parts_are_one_run)
 
 	/* Three VMAs, but who looks at pages only sees one run. */
 	auto layout = Layout::create(
-		{bar_part(0, SZ_PMD + SZ_PAGE), bar_part(SZ_PMD + SZ_PAGE, SZ_PAGE),
+		{bar_part(0, SZ_PMD + SZ_PAGE),
+		 bar_part(SZ_PMD + SZ_PAGE, SZ_PAGE),
 		 bar_part(SZ_PMD + 2 * SZ_PAGE, SMALL - SZ_PMD - 2 * SZ_PAGE)});
 
 	ASSERT_OK(layout);

@@ -13,14 +13,17 @@
 #include "oracle/iommu_table.h"
 #include "tests/map_fixture.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /*
  * A protection that changes for a part splits the huge entry that is there, and
  * the VMA for good: VM_PFNMAP is never merged.
  */
-class MapSplit : public MapTest {
+class MapSplit : public MapTest
+{
 protected:
 	void expect_maps_split(std::size_t size, std::size_t at,
 			       std::size_t part, Congruence congruence)
@@ -123,8 +126,8 @@ TEST_F(Map, disable_hugepages_mixed_with_ram)
 	EXPECT_TRUE(unmap_dma(iova, layout->size()));
 }
 
-class MapVa : public MapTest,
-	      public testing::WithParamInterface<Congruence> {
+class MapVa : public MapTest, public testing::WithParamInterface<Congruence>
+{
 protected:
 	static std::size_t limit()
 	{
@@ -216,12 +219,15 @@ INSTANTIATE_TEST_SUITE_P(, MapVa,
 struct Mix {
 	const char *name;
 	std::size_t huge; /* the BAR is cut at multiples of this */
-	std::vector<std::size_t> present; /* offsets in the VMA to touch first */
+	std::vector<std::size_t>
+		present; /* offsets in the VMA to touch first */
 };
 
-class MapMix : public MapTest, public testing::WithParamInterface<Mix> {
+class MapMix : public MapTest, public testing::WithParamInterface<Mix>
+{
 public:
-	static inline const std::size_t HEAD = 3 * SZ_PAGE; /* up to a PMD's start */
+	static inline const std::size_t HEAD =
+		3 * SZ_PAGE; /* up to a PMD's start */
 	static inline const std::size_t TAIL = 5 * SZ_PAGE;
 
 	/* One @huge, a PMD's worth on either side of it, and the PTEs. */
@@ -264,23 +270,26 @@ std::string mix_name(const testing::TestParamInfo<Mix> &info)
 
 INSTANTIATE_TEST_SUITE_P(
 	, MapMix,
-	testing::Values(
-		Mix{"pud_none_present", SZ_PUD, {}},
-		Mix{"pud_pte_present", SZ_PUD, {PTE + SZ_PAGE}},
-		Mix{"pud_pmd_present", SZ_PUD, {PMD + SZ_PAGE}},
-		Mix{"pud_pud_present", SZ_PUD, {MIDDLE + 7 * SZ_PAGE}},
-		Mix{"pud_last_present", SZ_PUD, {MapMix::size_of(SZ_PUD) - SZ_PAGE}},
-		Mix{"pud_all_but_pmd", SZ_PUD,
-		    {PTE, PTE + SZ_PAGE, PTE + 2 * SZ_PAGE, MIDDLE}},
-		Mix{"pmd_none_present", SZ_PMD, {}},
-		Mix{"pmd_pte_present", SZ_PMD, {PTE + SZ_PAGE}},
-		Mix{"pmd_pmd_present", SZ_PMD, {MIDDLE + 7 * SZ_PAGE}},
-		Mix{"pmd_last_present", SZ_PMD,
-		    {MapMix::size_of(SZ_PMD) - SZ_PAGE}}),
+	testing::Values(Mix{"pud_none_present", SZ_PUD, {}},
+			Mix{"pud_pte_present", SZ_PUD, {PTE + SZ_PAGE}},
+			Mix{"pud_pmd_present", SZ_PUD, {PMD + SZ_PAGE}},
+			Mix{"pud_pud_present", SZ_PUD, {MIDDLE + 7 * SZ_PAGE}},
+			Mix{"pud_last_present",
+			    SZ_PUD,
+			    {MapMix::size_of(SZ_PUD) - SZ_PAGE}},
+			Mix{"pud_all_but_pmd",
+			    SZ_PUD,
+			    {PTE, PTE + SZ_PAGE, PTE + 2 * SZ_PAGE, MIDDLE}},
+			Mix{"pmd_none_present", SZ_PMD, {}},
+			Mix{"pmd_pte_present", SZ_PMD, {PTE + SZ_PAGE}},
+			Mix{"pmd_pmd_present", SZ_PMD, {MIDDLE + 7 * SZ_PAGE}},
+			Mix{"pmd_last_present",
+			    SZ_PMD,
+			    {MapMix::size_of(SZ_PMD) - SZ_PAGE}}),
 	mix_name);
 
-class MapThp : public MapTest,
-	       public testing::WithParamInterface<const char *> {
+class MapThp : public MapTest, public testing::WithParamInterface<const char *>
+{
 };
 
 /* BARs have no pages to compact: the policy for THPs is not about them. */

@@ -14,9 +14,11 @@
 #include "kernel/test_module.h"
 #include "tests/spare_container.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
-class ModuleTest : public DmaTest {
+class ModuleTest : public DmaTest
+{
 protected:
 	ModuleTest() : DmaTest(BAR) {}
 
@@ -51,7 +53,8 @@ protected:
 		if (module_) {
 			EXPECT_EQ(references_, references());
 			EXPECT_ERRNO(0, module_->set_raw_reserved(true));
-			EXPECT_ERRNO(0, module_->set_on_fault(PFNMAP_TEST_PLAIN));
+			EXPECT_ERRNO(0,
+				     module_->set_on_fault(PFNMAP_TEST_PLAIN));
 		}
 		module_.reset();
 		own_.close();
@@ -81,8 +84,8 @@ protected:
 	/* They stand between RAM, mapped in the spare device's IOMMU. */
 	void map_between_ram(std::uint64_t offset)
 	{
-		auto layout = Layout::create({ram_piece(RAM), module_piece(offset),
-					      ram_piece(RAM)});
+		auto layout = Layout::create(
+			{ram_piece(RAM), module_piece(offset), ram_piece(RAM)});
 
 		ASSERT_OK(layout);
 		layout_.emplace(std::move(*layout));

@@ -14,7 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 Result<OtherProcess>
 OtherProcess::start(const std::function<std::string()> &turn,

@@ -9,13 +9,15 @@
 
 #include "kernel/result.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 /*
  * A process that does something again and again beside the test's own, until
  * stop() or until that fails.
  */
-class OtherProcess {
+class OtherProcess
+{
 public:
 	/*
 	 * Forks. @turn and, at the end, @last say what is wrong, or nothing if

@@ -9,8 +9,10 @@
 #include "kernel/series.h"
 #include "tests/module_fixture.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /* The module's device is in the container first, a real one may join. */
 using PageTest = ModuleTest;
@@ -85,8 +87,8 @@ TEST_F(PageTest, pin_of_a_bar)
 {
 	NEED_PART(Part::lifetime);
 
-	auto layout = Layout::create({ram_piece(RAM),
-				      module_piece(PFNMAP_TEST_RAW)});
+	auto layout =
+		Layout::create({ram_piece(RAM), module_piece(PFNMAP_TEST_RAW)});
 
 	ASSERT_OK(layout);
 

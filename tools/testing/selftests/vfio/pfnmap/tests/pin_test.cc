@@ -17,14 +17,17 @@
 #include "kernel/series.h"
 #include "tests/module_fixture.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /*
  * vfio_pin_pages() on a container that has a BAR between RAM: RAM can be
  * pinned, the BAR has no page to hand out.
  */
-class PinTest : public ModuleTest {
+class PinTest : public ModuleTest
+{
 protected:
 	void map_bar_between_ram()
 	{
@@ -46,7 +49,8 @@ protected:
 		EXPECT_ERRNO(0, module().pin(iova_ + (RAM / 4 - SZ_PAGE)));
 		EXPECT_ERRNO(EINVAL, module().pin(iova_ + RAM / 4));
 		EXPECT_ERRNO(EINVAL, module().pin(iova_ + RAM / 4 + BAR / 2));
-		EXPECT_ERRNO(EINVAL, module().pin(iova_ + (RAM / 4 + BAR - SZ_PAGE)));
+		EXPECT_ERRNO(EINVAL,
+			     module().pin(iova_ + (RAM / 4 + BAR - SZ_PAGE)));
 		EXPECT_ERRNO(0, module().pin(iova_ + RAM / 4 + BAR));
 		EXPECT_ERRNO(0, module().pin(iova_ + (RAM + BAR - SZ_PAGE)));
 		EXPECT_ERRNO(EINVAL, module().pin(iova_ + RAM + BAR));
@@ -157,20 +161,21 @@ TEST_F(PinTest, reserved_pages)
 		return;
 	if (has(Part::lifetime)) {
 		EXPECT_NE(0, module().pin(iova_ + RAM));
-		EXPECT_NE(0, module().pin(iova_ + (RAM + PFNMAP_TEST_SIZE -
-						   SZ_PAGE)));
+		EXPECT_NE(0, module().pin(iova_ +
+					  (RAM + PFNMAP_TEST_SIZE - SZ_PAGE)));
 		EXPECT_TRUE(holds(2 * RAM));
 		expect_unmaps();
 		return;
 	}
 	EXPECT_ERRNO(0, module().pin(iova_ + RAM));
-	EXPECT_ERRNO(0, module().pin(iova_ + (RAM + PFNMAP_TEST_SIZE - SZ_PAGE)));
+	EXPECT_ERRNO(0,
+		     module().pin(iova_ + (RAM + PFNMAP_TEST_SIZE - SZ_PAGE)));
 	EXPECT_TRUE(holds(2 * RAM));
 	/* Not any more when it is unpinned. */
 	ASSERT_ERRNO(0, module().set_raw_reserved(false));
 	EXPECT_ERRNO(0, module().unpin(iova_ + RAM));
-	EXPECT_ERRNO(0,
-		     module().unpin(iova_ + (RAM + PFNMAP_TEST_SIZE - SZ_PAGE)));
+	EXPECT_ERRNO(
+		0, module().unpin(iova_ + (RAM + PFNMAP_TEST_SIZE - SZ_PAGE)));
 	expect_unmaps();
 }
 

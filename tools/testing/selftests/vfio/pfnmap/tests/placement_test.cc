@@ -18,11 +18,14 @@
 #include "kernel/series.h"
 #include "tests/fixture.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /* What mmap(2) gave for a piece of a BAR. */
-class Placed {
+class Placed
+{
 public:
 	static Result<Placed> create(const Piece &piece, Vaddr hint = {},
 				     int flags = 0)
@@ -72,7 +75,8 @@ std::size_t alignment_of(std::size_t size)
 	return std::min(std::bit_floor(size), SZ_1G);
 }
 
-class PlacementTest : public DmaTest {
+class PlacementTest : public DmaTest
+{
 protected:
 	/* What the tests need of the BAR. */
 	static inline const std::size_t LEAST = 8 * SZ_PMD;
@@ -84,8 +88,8 @@ protected:
 			return;
 		NEED_PART(Part::placement);
 		if (bar().size < LEAST)
-			GTEST_SKIP() << "needs a BAR of " << LEAST / SZ_1M
-				     << " MiB";
+			GTEST_SKIP()
+				<< "needs a BAR of " << LEAST / SZ_1M << " MiB";
 	}
 
 	/* mmap(NULL) of a part of the BAR. */
@@ -96,7 +100,7 @@ protected:
 using Placement = PlacementTest;
 
 testing::AssertionResult PlacementTest::is_congruent(std::size_t offset,
-						 std::size_t size)
+						     std::size_t size)
 {
 	Piece piece = bar_part(offset, size);
 	auto placed = Placed::create(piece);
@@ -139,8 +143,8 @@ TEST_F(Placement, large_entries)
 	/* Those of pages of this program. Smaller entries take 512 times as many. */
 	constexpr long FAULTS_BY_THE_WAY = 16;
 	auto policy = ScopedSetting::set(THP_POLICY, "always");
-	std::size_t entry = HAS_PUD_ENTRIES && bar().size >= SZ_PUD ? SZ_PUD :
-									SZ_PMD;
+	std::size_t entry = HAS_PUD_ENTRIES && bar().size >= SZ_PUD ? SZ_PUD
+								    : SZ_PMD;
 	std::size_t size = std::min(std::bit_floor(bar().size), 4 * SZ_1G);
 	auto placed = Placed::create(bar_part(0, size));
 
@@ -158,7 +162,8 @@ TEST_F(Placement, large_entries)
 }
 
 /* An address in the middle of nothing, which no alignment leads to. */
-class PlacementAsked : public PlacementTest {
+class PlacementAsked : public PlacementTest
+{
 protected:
 	static inline const std::size_t SIZE = 2 * SZ_PMD;
 
@@ -168,7 +173,8 @@ protected:
 		if (IsSkipped() || HasFatalFailure())
 			return;
 
-		auto range = VaRange::reserve(SIZE + 2 * SZ_PAGE, SZ_PMD, SZ_PAGE);
+		auto range = VaRange::reserve(SIZE + 2 * SZ_PAGE, SZ_PMD,
+					      SZ_PAGE);
 
 		ASSERT_OK(range);
 		range_.emplace(std::move(*range));
@@ -232,7 +238,8 @@ TEST_F(PlacementAsked, fixed_address_of_others_is_taken)
 }
 
 /* Address space of this process, up to what is less than @size in one piece. */
-class Filler {
+class Filler
+{
 public:
 	explicit Filler(std::size_t size)
 	{
@@ -241,7 +248,8 @@ public:
 		while (piece >= size) {
 			void *p = mmap(nullptr, piece, PROT_NONE,
 				       MAP_PRIVATE | MAP_ANONYMOUS |
-					       MAP_NORESERVE, -1, 0);
+					       MAP_NORESERVE,
+				       -1, 0);
 
 			if (p != MAP_FAILED)
 				pieces_.emplace_back(p, piece);
@@ -286,8 +294,8 @@ int move_three(Vaddr from, std::size_t size, VaRange &to, std::size_t at)
 		     PROT_READ))
 		return errno;
 	if (mremap(reinterpret_cast<void *>(from.value), size, size,
-		   MREMAP_MAYMOVE | MREMAP_FIXED, (to.start() + at).value) !=
-	    MAP_FAILED)
+		   MREMAP_MAYMOVE | MREMAP_FIXED,
+		   (to.start() + at).value) != MAP_FAILED)
 		return 0;
 
 	int error = errno;
@@ -320,7 +328,8 @@ TEST_F(PlacementAsked, several_vmas_move_as_those_of_ram)
 	ASSERT_EQ(0, ram->place(0, SIZE, PROT_RW, MAP_PRIVATE | MAP_ANONYMOUS));
 	EXPECT_ERRNO(error, move_three(ram->start(), SIZE, range(), SZ_PAGE));
 	EXPECT_EQ(0, ram->clear(0, SIZE));
-	ASSERT_ERRNO(error, move_three(placed->start(), SIZE, range(), SZ_PAGE));
+	ASSERT_ERRNO(error,
+		     move_three(placed->start(), SIZE, range(), SZ_PAGE));
 	if (error)
 		return;
 	placed->release();

@@ -8,11 +8,14 @@
 
 #include "tests/spare_container.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /* Container, group and device are closed with mappings alive, in any order. */
-class RaceClose : public OwnContainerTest {
+class RaceClose : public OwnContainerTest
+{
 protected:
 	enum What { container, group, device };
 

@@ -20,11 +20,14 @@
 #include "tests/race_rounds.h"
 #include "tests/spare_container.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /* Two IOMMU domains get one BAR, which is faulted in anew all the time. */
-class RaceContainers : public OwnContainerTest {
+class RaceContainers : public OwnContainerTest
+{
 protected:
 	/* Maps all of @layout at @iova in @container and unmaps it. */
 	[[nodiscard]] static int map_and_unmap(const Container &container,
@@ -72,7 +75,8 @@ void RaceContainers::map_anew(const Opponent &other, Layout &layout, Iova iova,
 	int turns = other.turns();
 	long before = page_faults();
 
-	ASSERT_ERRNO(0, own_.container->map_dma(iova, layout.start(), BAR, DMA_RW));
+	ASSERT_ERRNO(0, own_.container->map_dma(iova, layout.start(), BAR,
+						DMA_RW));
 
 	long taken = page_faults() - before;
 
@@ -146,16 +150,16 @@ void RaceContainers::come_and_go_beside(const Layout &layout)
 	Iova iova = take_iova(layout.size(), layout.phys_of_start());
 	int with = 0, without = 0; /* joins that found it mapped or not */
 
-	Opponent other([&] {
-		return map_and_unmap(*own_.container, iova, layout);
-	});
+	Opponent other(
+		[&] { return map_and_unmap(*own_.container, iova, layout); });
 
 	auto happened = [&] {
 		return env().trace() ? std::min(with, without) : other.turns();
 	};
 
-	for (int i = 0; goes_on(SLOW * i, SLOW * happened(), other) &&
-			!HasFailure(); i++) {
+	for (int i = 0;
+	     goes_on(SLOW * i, SLOW * happened(), other) && !HasFailure();
+	     i++) {
 		auto both = come_and_go(iova);
 
 		ASSERT_TRUE(both);
@@ -204,7 +208,8 @@ TEST_F(RaceContainers, group_comes_and_goes)
  * None stays here: the IOMMU driver goes with the last group, while others have
  * ioctls passed on to it. A stock kernel frees what these work on.
  */
-class RaceIoctl {
+class RaceIoctl
+{
 public:
 	RaceIoctl(const Container &container, const Group &group, Iova iova,
 		  Vaddr vaddr)
@@ -253,8 +258,8 @@ private:
 
 	int ask()
 	{
-		if (int error = code(container_.check_extension(
-			    VFIO_TYPE1v2_IOMMU)))
+		if (int error = code(
+			    container_.check_extension(VFIO_TYPE1v2_IOMMU)))
 			return error;
 		return unless_refused(code(container_.get_info()));
 	}
@@ -327,7 +332,8 @@ TEST_F(RaceContainers, ioctl_while_the_group_leaves)
 	pid_t child = fork();
 
 	if (!child)
-		_exit(RaceIoctl(*own_.container, *own_.group, iova, layout->start())
+		_exit(RaceIoctl(*own_.container, *own_.group, iova,
+				layout->start())
 			      .run());
 	ASSERT_LT(0, child);
 

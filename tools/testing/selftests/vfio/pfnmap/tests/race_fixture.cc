@@ -15,8 +15,10 @@
 #include "kernel/procfs.h"
 #include "oracle/iommu_table.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /* The machine's RAM, from /proc/iomem's "first-last : System RAM". */
 std::vector<PhysRange> find_ram()
@@ -48,7 +50,7 @@ bool is_ram(Phys phys)
 } // namespace
 
 void RaceTest::map_alone(Iova iova, const Layout &layout,
-		     const std::function<void()> &before_each)
+			 const std::function<void()> &before_each)
 {
 	/* The first one may find less present than all that come later. */
 	for (int i = 0; i < 2; i++) {
@@ -62,7 +64,8 @@ void RaceTest::map_alone(Iova iova, const Layout &layout,
 	}
 }
 
-int RaceTest::map_against(const Opponent &other, Iova iova, const Layout &layout)
+int RaceTest::map_against(const Opponent &other, Iova iova,
+			  const Layout &layout)
 {
 	int turns = other.turns();
 	long faults = page_faults();
@@ -99,7 +102,7 @@ void RaceTest::expect_mapped(Iova iova, const Layout &layout) const
 }
 
 void RaceTest::race(const Layout &layout, const std::function<int()> &turn,
-		const std::function<void()> &before_each)
+		    const std::function<void()> &before_each)
 {
 	Iova iova = take_iova(layout.size(), layout.phys_of_start());
 
@@ -134,7 +137,7 @@ int RaceTest::map_among_zaps(const Opponent &other, Iova iova,
 }
 
 void RaceTest::race_with_zaps(const Layout &layout, Zaps zaps,
-			  const std::function<int()> &turn)
+			      const std::function<int()> &turn)
 {
 	/* All is there now and then. */
 	constexpr std::chrono::microseconds PAUSE{500};
@@ -194,8 +197,8 @@ std::string RaceTest::map_and_unmap_all(Iova iova, const Layout &layout)
 	if (auto wrong = locks(RAM); !wrong.empty())
 		return "mapped, " + wrong;
 
-	auto unmapped =
-		env().container().unmap_dma({}, 0, VFIO_DMA_UNMAP_FLAG_ALL);
+	auto unmapped = env().container().unmap_dma({}, 0,
+						    VFIO_DMA_UNMAP_FLAG_ALL);
 
 	if (!unmapped)
 		return unmapped.error().message();

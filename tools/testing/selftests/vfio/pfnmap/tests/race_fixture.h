@@ -14,9 +14,11 @@
 #include "tests/race_rounds.h"
 #include "tests/fixture.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
-class RaceTest : public DmaTest {
+class RaceTest : public DmaTest
+{
 protected:
 	RaceTest() : DmaTest(2 * BAR) {}
 
@@ -57,8 +59,9 @@ protected:
 	 * Each map must succeed and give what @layout has; RAM may be any, as
 	 * others may give the process another page at any time.
 	 */
-	void race(const Layout &layout, const std::function<int()> &turn,
-		  const std::function<void()> &before_each = [] {});
+	void race(
+		const Layout &layout, const std::function<int()> &turn,
+		const std::function<void()> &before_each = [] {});
 
 	/*
 	 * The same where maps may find something gone, and some must unless
@@ -112,8 +115,9 @@ protected:
 
 	std::vector<Piece> pieces_;
 	std::optional<long> faults_alone_;
-	int met_ = 0;     /* maps amidst which the other has done a turn */
-	int noticed_ = 0; /* maps that took more page faults than alone, or fewer */
+	int met_ = 0; /* maps amidst which the other has done a turn */
+	int noticed_ =
+		0; /* maps that took more page faults than alone, or fewer */
 };
 
 using Race = RaceTest;

@@ -15,11 +15,14 @@
 #include "tests/other_process.h"
 #include "tests/race_fixture.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /* Of several threads that fail, the error of the first one. */
-class FirstError {
+class FirstError
+{
 public:
 	void keep(int error)
 	{
@@ -57,8 +60,8 @@ TEST_F(Race, unmap_all)
 		make_way(i);
 
 		/* Gone or all there, never something in between. */
-		auto unmapped =
-			env().container().unmap_dma(iova, layout->size());
+		auto unmapped = env().container().unmap_dma(iova,
+							    layout->size());
 
 		ASSERT_OK(unmapped);
 		EXPECT_TRUE(!*unmapped || *unmapped == layout->size())
@@ -74,7 +77,8 @@ TEST_F(Race, unmap_all)
 }
 
 /* Each of several threads has to meet another one. */
-class Mappers {
+class Mappers
+{
 public:
 	static constexpr std::size_t NR = 4;
 
@@ -89,8 +93,8 @@ public:
 private:
 	bool goes_on(int rounds) const
 	{
-		return !failed_.get() &&
-		       (rounds < MANY_ROUNDS || (rounds < LAST_ROUND && alone_));
+		return !failed_.get() && (rounds < MANY_ROUNDS ||
+					  (rounds < LAST_ROUND && alone_));
 	}
 
 	std::latch all_there_{NR};

@@ -8,7 +8,8 @@
 #include <chrono>
 #include <thread>
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 /*
  * As many, and more until what a test is about has happened often. A test fails
@@ -42,7 +43,8 @@ inline void make_way(int round)
 		std::this_thread::sleep_for(PAUSE);
 }
 
-inline constexpr const char *NEVER_MET = "nothing has ever happened amidst a map";
+inline constexpr const char *NEVER_MET =
+	"nothing has ever happened amidst a map";
 inline constexpr const char *NEVER_NOTICED =
 	"all maps took the page faults that they take alone";
 

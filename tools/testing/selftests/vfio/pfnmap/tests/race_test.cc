@@ -19,8 +19,10 @@
 #include "kernel/procfs.h"
 #include "tests/race_fixture.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /*
  * Another mapping of the BAR, present, is moved over the layout's and brings
@@ -39,8 +41,8 @@ TEST_F(Race, mremap)
 		if (spare == MAP_FAILED)
 			return errno;
 		for (std::size_t at = 0; at < BAR; at += BAR / 4)
-			static_cast<void>(static_cast<volatile char *>(
-				spare)[at]);
+			static_cast<void>(
+				static_cast<volatile char *>(spare)[at]);
 		return mremap(spare, BAR, BAR, MREMAP_MAYMOVE | MREMAP_FIXED,
 			      layout->start().value) == MAP_FAILED
 			       ? errno
@@ -209,7 +211,7 @@ TEST_F(Race, reset_zaps)
 	ASSERT_OK(layout);
 	race_with_zaps(*layout, Zaps::wait, [&] {
 		return ioctl(device().device.fd(), VFIO_DEVICE_RESET) ? errno
-								       : 0;
+								      : 0;
 	});
 }
 

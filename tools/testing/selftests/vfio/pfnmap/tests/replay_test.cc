@@ -15,10 +15,13 @@
 #include "tests/look_ups.h"
 #include "tests/spare_container.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
-class ReplayTest : public DmaTest {
+class ReplayTest : public DmaTest
+{
 protected:
 	ReplayTest() : DmaTest(BAR) {}
 
@@ -144,7 +147,8 @@ void ReplayTest::expect_unmaps()
 {
 	for (const Mapping &mapping : mappings_)
 		expect_look_ups(mapping.ram, [&] {
-			EXPECT_TRUE(own_.unmap(mapping.iova, mapping.layout.size()));
+			EXPECT_TRUE(own_.unmap(mapping.iova,
+					       mapping.layout.size()));
 		});
 	mappings_.clear();
 	EXPECT_TRUE(own_.has_nothing());
@@ -277,7 +281,8 @@ TEST_F(Replay, all_leave)
 }
 
 /* A mapping that cannot be made when it comes to it. */
-class ReplayFails : public ReplayTest {
+class ReplayFails : public ReplayTest
+{
 protected:
 	void SetUp() override
 	{
@@ -292,8 +297,9 @@ protected:
 
 TEST_F(ReplayFails, hole)
 {
-	add(Layout::create({ram_piece(RAM), bar_part(0, BAR),
-			    ram_piece(SZ_PAGE)}), RAM + SZ_PAGE);
+	add(Layout::create(
+		    {ram_piece(RAM), bar_part(0, BAR), ram_piece(SZ_PAGE)}),
+	    RAM + SZ_PAGE);
 
 	Layout &last = layout(2);
 
@@ -326,8 +332,9 @@ TEST_F(Replay, fails_at_once)
 	const std::size_t before = 8 * SZ_PAGE, behind = SZ_PMD;
 
 	NEED_PART(Part::fixes);
-	add(Layout::create({ram_piece(before), ram_piece(SZ_PAGE),
-			    ram_piece(behind)}), before + SZ_PAGE + behind);
+	add(Layout::create(
+		    {ram_piece(before), ram_piece(SZ_PAGE), ram_piece(behind)}),
+	    before + SZ_PAGE + behind);
 	add(Layout::create({ram_piece(behind)}), behind);
 	ASSERT_ERRNO(0, layout(0).va().clear(before, SZ_PAGE));
 	expect_look_ups(before, [&] { expect_join_fails(EFAULT); });
@@ -352,8 +359,9 @@ TEST_F(ReplayFails, no_right_to_lock)
 
 		ASSERT_OK(no_memlock);
 		/* Who maps is who has the right, or has not. */
-		add(Layout::create({bar_part(BAR / 2, BAR / 2),
-				    ram_piece(RAM)}), RAM);
+		add(Layout::create(
+			    {bar_part(BAR / 2, BAR / 2), ram_piece(RAM)}),
+		    RAM);
 		expect_join_fails(ENOMEM);
 	}
 	expect_join_maps();
@@ -369,7 +377,7 @@ TEST_F(ReplayFails, reserved_iova)
 	ASSERT_OK(msi);
 	ASSERT_OK(layout);
 	ASSERT_ERRNO(0, own_.container->map_dma(*msi, layout->start(), SZ_1M,
-					    DMA_RW));
+						DMA_RW));
 	expect_join_fails(EINVAL);
 	EXPECT_TRUE(own_.unmap(*msi, SZ_1M));
 	expect_join_maps();

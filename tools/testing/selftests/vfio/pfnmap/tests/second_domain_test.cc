@@ -14,11 +14,14 @@
 #include "tests/allocation_failure_fixture.h"
 #include "tests/look_ups.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /* A group joins a container that has devices and mappings. */
-class FaultsSecondDomain : public FaultsTest {
+class FaultsSecondDomain : public FaultsTest
+{
 protected:
 	void expect_replays(const Layout &layout, std::size_t ram);
 	/* What is mapped in both domains is unmapped in both, and mapped anew. */
@@ -30,9 +33,8 @@ protected:
 void FaultsSecondDomain::expect_in_both(const Layout &layout, Iova iova,
 					std::size_t ram)
 {
-	expect_look_ups(ram, [&] {
-		EXPECT_TRUE(unmap_dma(iova, layout.size()));
-	});
+	expect_look_ups(ram,
+			[&] { EXPECT_TRUE(unmap_dma(iova, layout.size())); });
 	EXPECT_TRUE(own_.has_nothing());
 	EXPECT_TRUE(table_is_empty());
 	EXPECT_TRUE(holds(0));
@@ -104,7 +106,8 @@ bool FaultsSecondDomain::make_second_domain()
 	if (!probe)
 		return false;
 	EXPECT_ERRNO(0, map_dma(iova, probe->start(), BAR));
-	for (unsigned int nth = 1; nth < MOST && !found && !HasFailure(); nth++) {
+	for (unsigned int nth = 1; nth < MOST && !found && !HasFailure();
+	     nth++) {
 		if (join_failing(nth))
 			continue;
 		found = has_own_domain(iova);
@@ -150,8 +153,7 @@ TEST_F(FaultsSecondDomain, map)
 			EXPECT_TRUE(table_is_empty());
 			EXPECT_TRUE(holds(0));
 			/* Where neither domain has a table: one may fail alone. */
-			at = take_iova(layout->size(),
-				       layout->phys_of_start());
+			at = take_iova(layout->size(), layout->phys_of_start());
 		});
 	EXPECT_ERRNO(0, own_.leave());
 }
@@ -161,7 +163,8 @@ TEST_F(FaultsSecondDomain, map)
  * comes afterwards gets none of them: it is closed before another device joins
  * the container, or while that one may have a domain of its own.
  */
-class FaultsRevoked : public FaultsTest {
+class FaultsRevoked : public FaultsTest
+{
 protected:
 	enum class Closed { before_it_joins, after_it_joined };
 
@@ -234,8 +237,8 @@ TEST_F(FaultsRevoked, in_all_domains)
 	for (auto closed : {Closed::before_it_joins, Closed::after_it_joined}) {
 		bool over = false;
 
-		for (unsigned int nth = 1;
-		     nth < MOST && !over && !HasFailure(); nth++) {
+		for (unsigned int nth = 1; nth < MOST && !over && !HasFailure();
+		     nth++) {
 			SCOPED_TRACE("allocation " + std::to_string(nth));
 			over = join_and_close(stays, *lent, closed, nth);
 		}
@@ -261,7 +264,8 @@ TEST_F(FaultsSecondDomain, no_look_ups)
 
 		expect_look_ups(0, [&] {
 			error = call_failing(nth, [&] {
-				return own_.group->set_container(env().container());
+				return own_.group->set_container(
+					env().container());
 			});
 		});
 		if (!error) {

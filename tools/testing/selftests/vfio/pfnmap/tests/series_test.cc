@@ -5,10 +5,14 @@
 
 #include "kernel/series.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
-class Series : public testing::TestWithParam<Part> {};
+class Series : public testing::TestWithParam<Part>
+{
+};
 
 TEST_P(Series, is_there)
 {

@@ -10,8 +10,10 @@
 #include "kernel/memory_stats.h"
 #include "tests/fixture.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /*
  * kmemleak and debugobjects have an object for each of all the others, and let
@@ -23,8 +25,7 @@ bool keeps_books(const std::string &cache)
 }
 
 /* Those of which there are more than @before by what CYCLES of them leave. */
-Result<std::string>
-grown_caches(const std::map<std::string, SlabCache> &before)
+Result<std::string> grown_caches(const std::map<std::string, SlabCache> &before)
 {
 	auto after = slab_caches();
 	std::string grown;
@@ -38,11 +39,11 @@ grown_caches(const std::map<std::string, SlabCache> &before)
 	 */
 	for (const auto &[name, cache] : *after) {
 		auto old = before.find(name);
-		std::size_t objects = old == before.end() ? 0 : old->second.objects;
+		std::size_t objects = old == before.end() ? 0
+							  : old->second.objects;
 
 		if (!keeps_books(name) &&
-		    cache.objects > objects + CYCLES / 10 +
-					    2 * cache.per_slab)
+		    cache.objects > objects + CYCLES / 10 + 2 * cache.per_slab)
 			grown += name + ": " + std::to_string(objects) +
 				 " objects, then " +
 				 std::to_string(cache.objects) + "; ";

@@ -6,7 +6,8 @@
 #include <cstddef>
 #include <functional>
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 /* So often is long. */
 inline constexpr std::size_t CYCLES = 1000;

@@ -9,7 +9,8 @@
 
 #include "oracle/iommu_table.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 Result<Group> SpareContainer::open_group()
 {
@@ -45,9 +46,8 @@ void SpareContainer::close()
 int SpareContainer::join(unsigned long type)
 {
 	/* Devices of a container that has an IOMMU are mapped at once. */
-	if (int error = test_.traced([&] {
-		    return group->set_container(*container);
-	    }))
+	if (int error = test_.traced(
+		    [&] { return group->set_container(*container); }))
 		return error;
 	return emulated_group ? 0 : container->set_iommu(type);
 }
@@ -74,8 +74,8 @@ void SpareContainer::join_emulated()
 	auto device = EmulatedDevice::create();
 
 	if (!device && device.error().code == ENOENT)
-		GTEST_SKIP() << "no emulated device: "
-			     << device.error().message();
+		GTEST_SKIP()
+			<< "no emulated device: " << device.error().message();
 	ASSERT_OK(device);
 	emulated.emplace(std::move(*device));
 
@@ -102,13 +102,13 @@ Result<Iova> SpareContainer::map(const Layout &layout)
 	return iova;
 }
 
-testing::AssertionResult SpareContainer::unmap(Iova iova, std::size_t size) const
+testing::AssertionResult SpareContainer::unmap(Iova iova,
+					       std::size_t size) const
 {
 	return DmaTest::unmap_dma(*container, iova, size);
 }
 
-testing::AssertionResult
-SpareContainer::has_runs(std::span<const Extent> runs)
+testing::AssertionResult SpareContainer::has_runs(std::span<const Extent> runs)
 {
 	return DmaTest::table_has_leaves(
 		bdf_, largest_leaves(join_runs(runs),

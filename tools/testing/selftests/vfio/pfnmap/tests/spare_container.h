@@ -15,9 +15,11 @@
 #include "kernel/emulated.h"
 #include "tests/fixture.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
-class SpareContainer {
+class SpareContainer
+{
 public:
 	/* @test has this as a member. */
 	explicit SpareContainer(DmaTest &test) : test_(test) {}
@@ -72,7 +74,8 @@ private:
 	DmaTest &test_;
 };
 
-class OwnContainerTest : public DmaTest {
+class OwnContainerTest : public DmaTest
+{
 protected:
 	OwnContainerTest() : DmaTest(BAR) {}
 

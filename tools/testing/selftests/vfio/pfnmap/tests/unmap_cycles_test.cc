@@ -6,11 +6,14 @@
 #include "tests/slabs.h"
 #include "tests/unmap_fixture.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /* What goes on for long must not use up anything. */
-class UnmapCycles : public UnmapTest {
+class UnmapCycles : public UnmapTest
+{
 protected:
 	void cycle(const Layout &layout, std::size_t times)
 	{
@@ -36,7 +39,8 @@ void UnmapCycles::expect_nothing_lost(const Layout &layout)
 	auto before = free_memory();
 
 	ASSERT_OK(before);
-	expect_no_objects_lost([&](std::size_t times) { cycle(layout, times); });
+	expect_no_objects_lost(
+		[&](std::size_t times) { cycle(layout, times); });
 
 	auto after = free_memory();
 
@@ -75,9 +79,9 @@ TEST_F(UnmapCycles, mixed)
 
 TEST_F(UnmapCycles, failed_maps)
 {
-	auto layout = Layout::create({ram_piece(4 * SZ_PAGE), bar_part(0, SZ_PMD),
-				      bar_part(2 * SZ_PMD, SZ_PMD),
-				      hole_piece(SZ_PAGE)});
+	auto layout = Layout::create(
+		{ram_piece(4 * SZ_PAGE), bar_part(0, SZ_PMD),
+		 bar_part(2 * SZ_PMD, SZ_PMD), hole_piece(SZ_PAGE)});
 
 	ASSERT_OK(layout);
 
@@ -85,10 +89,9 @@ TEST_F(UnmapCycles, failed_maps)
 
 	expect_no_objects_lost([&](std::size_t times) {
 		for (std::size_t i = 0; i < times; i++)
-			ASSERT_ERRNO(EFAULT,
-				     env().container().map_dma(
-					     iova, layout->start(),
-					     layout->size(), DMA_RW));
+			ASSERT_ERRNO(EFAULT, env().container().map_dma(
+						     iova, layout->start(),
+						     layout->size(), DMA_RW));
 	});
 }
 

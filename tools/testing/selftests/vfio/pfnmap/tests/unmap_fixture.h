@@ -11,9 +11,11 @@
 #include "tests/fixture.h"
 #include "tests/look_ups.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
-class UnmapTest : public DmaTest {
+class UnmapTest : public DmaTest
+{
 protected:
 	UnmapTest() : DmaTest(BAR) {}
 

@@ -12,11 +12,14 @@
 #include "tests/look_ups.h"
 #include "tests/unmap_fixture.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /* The process's memory goes and comes back elsewhere, DMA goes on meanwhile. */
-class UnmapVaddr : public UnmapTest {
+class UnmapVaddr : public UnmapTest
+{
 protected:
 	void SetUp() override
 	{
@@ -59,17 +62,16 @@ TEST_F(UnmapVaddr, restored_elsewhere)
 	ASSERT_OK(elsewhere);
 	expect_look_ups(0, [&] {
 		invalidate(*iova, layout->size());
-		EXPECT_ERRNO(0, env().container().map_dma(
-					*iova, elsewhere->start() + SZ_PAGE,
-					layout->size(),
-					VFIO_DMA_MAP_FLAG_VADDR));
+		EXPECT_ERRNO(0,
+			     env().container().map_dma(
+				     *iova, elsewhere->start() + SZ_PAGE,
+				     layout->size(), VFIO_DMA_MAP_FLAG_VADDR));
 	});
 	/* Even if something quite different is there: nobody looks. */
 	EXPECT_TRUE(table_has_runs(*runs));
 	EXPECT_TRUE(holds(RAM));
-	expect_look_ups(RAM, [&] {
-		EXPECT_TRUE(unmap_dma(*iova, layout->size()));
-	});
+	expect_look_ups(RAM,
+			[&] { EXPECT_TRUE(unmap_dma(*iova, layout->size())); });
 	EXPECT_TRUE(table_is_empty());
 	EXPECT_TRUE(holds(0));
 }
@@ -85,15 +87,15 @@ TEST_F(UnmapVaddr, never_restored)
 	ASSERT_TRUE(iova);
 	invalidate(*iova, layout->size());
 	ASSERT_ERRNO(0, layout->va().clear(0, layout->size()));
-	expect_look_ups(RAM, [&] {
-		EXPECT_TRUE(unmap_dma(*iova, layout->size()));
-	});
+	expect_look_ups(RAM,
+			[&] { EXPECT_TRUE(unmap_dma(*iova, layout->size())); });
 	EXPECT_TRUE(table_is_empty());
 	EXPECT_TRUE(holds(0));
 }
 
 /* Another process that has the container, too, maps. */
-class UnmapProcess : public UnmapTest {
+class UnmapProcess : public UnmapTest
+{
 protected:
 	/* Runs @call in a child; its exit code, 0 for true. */
 	static int in_child(const std::function<bool()> &call)
@@ -119,14 +121,15 @@ TEST_F(UnmapProcess, has_exited)
 	Iova iova = take_iova(layout->size(), layout->phys_of_start());
 
 	ASSERT_EQ(0, in_child([&] {
-		return !env().container().map_dma(iova, layout->start(),
-						  layout->size(), DMA_RW);
-	}));
+			  return !env().container().map_dma(iova,
+							    layout->start(),
+							    layout->size(),
+							    DMA_RW);
+		  }));
 	/* Its memory is gone, but for the pages that the IOMMU has. */
 	EXPECT_FALSE(table_is_empty());
-	expect_look_ups(RAM, [&] {
-		EXPECT_TRUE(unmap_dma(iova, layout->size()));
-	});
+	expect_look_ups(RAM,
+			[&] { EXPECT_TRUE(unmap_dma(iova, layout->size())); });
 	EXPECT_TRUE(table_is_empty());
 	EXPECT_TRUE(holds(0));
 }
@@ -142,11 +145,11 @@ TEST_F(UnmapProcess, unmaps_what_another_mapped)
 	ASSERT_TRUE(iova);
 	EXPECT_TRUE(holds(RAM));
 	EXPECT_EQ(0, in_child([&] {
-		auto unmapped =
-			env().container().unmap_dma(*iova, layout->size());
+			  auto unmapped = env().container().unmap_dma(
+				  *iova, layout->size());
 
-		return unmapped && *unmapped == layout->size();
-	}));
+			  return unmapped && *unmapped == layout->size();
+		  }));
 	EXPECT_TRUE(table_is_empty());
 	EXPECT_TRUE(holds(0));
 }

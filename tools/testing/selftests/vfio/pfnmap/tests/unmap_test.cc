@@ -14,8 +14,10 @@
 #include "tests/look_ups.h"
 #include "tests/unmap_fixture.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 TEST_F(Unmap, look_ups_are_counted)
 {
@@ -30,9 +32,7 @@ TEST_F(Unmap, look_ups_are_counted)
 
 	/* Pages that are pinned have to be found. */
 	ASSERT_TRUE(iova);
-	EXPECT_FALSE(looks_up(0, [&] {
-		EXPECT_TRUE(unmap_dma(*iova, RAM));
-	}));
+	EXPECT_FALSE(looks_up(0, [&] { EXPECT_TRUE(unmap_dma(*iova, RAM)); }));
 }
 
 TEST_F(Unmap, bar)
@@ -89,11 +89,10 @@ TEST_F(Unmap, zero_page)
 
 	Iova iova = take_iova(layout->size(), bar().phys);
 
-	ASSERT_ERRNO(0, map_dma(iova, layout->start(), layout->size(),
-				DMA_READ));
-	expect_look_ups(RAM, [&] {
-		EXPECT_TRUE(unmap_dma(iova, layout->size()));
-	});
+	ASSERT_ERRNO(0,
+		     map_dma(iova, layout->start(), layout->size(), DMA_READ));
+	expect_look_ups(RAM,
+			[&] { EXPECT_TRUE(unmap_dma(iova, layout->size())); });
 	EXPECT_TRUE(table_is_empty());
 	EXPECT_TRUE(holds(0));
 }
@@ -132,7 +131,8 @@ TEST_F(Unmap, many_runs_of_bar_and_ram)
 }
 
 /* Several mappings that go with one call. */
-class UnmapSeveral : public UnmapTest {
+class UnmapSeveral : public UnmapTest
+{
 protected:
 	void SetUp() override
 	{
@@ -203,24 +203,25 @@ TEST_F(UnmapSeveral, in_a_wider_range)
 TEST_F(Unmap, failed_map)
 {
 	/* The last run may never have been mapped, but the one before it. */
-	auto layout = Layout::create(
-		{ram_piece(RAM), bar_part(BAR / 2, BAR / 2),
-		 bar_part(0, BAR / 2), hole_piece(SZ_PAGE)});
+	auto layout =
+		Layout::create({ram_piece(RAM), bar_part(BAR / 2, BAR / 2),
+				bar_part(0, BAR / 2), hole_piece(SZ_PAGE)});
 
 	ASSERT_OK(layout);
 
 	Iova iova = take_iova(layout->size(), layout->phys_of_start());
 
 	expect_look_ups(RAM, [&] {
-		EXPECT_ERRNO(EFAULT, map_dma(iova, layout->start(),
-					     layout->size()));
+		EXPECT_ERRNO(EFAULT,
+			     map_dma(iova, layout->start(), layout->size()));
 	});
 	EXPECT_FALSE(calls().empty() && env().trace());
 	EXPECT_TRUE(table_is_empty());
 	EXPECT_TRUE(holds(0));
 }
 
-class UnmapDirty : public UnmapTest {
+class UnmapDirty : public UnmapTest
+{
 protected:
 	static constexpr std::uint64_t UNTOUCHED = 0x5a5a5a5a5a5a5a5a;
 
@@ -315,8 +316,7 @@ TEST_F(UnmapDirty, two_in_one_bitmap)
 
 TEST_F(UnmapDirty, failed_map)
 {
-	auto layout =
-		Layout::create({bar_part(0, BAR), hole_piece(SZ_PAGE)});
+	auto layout = Layout::create({bar_part(0, BAR), hole_piece(SZ_PAGE)});
 
 	ASSERT_OK(layout);
 	expect_map_fails(*layout, EFAULT);

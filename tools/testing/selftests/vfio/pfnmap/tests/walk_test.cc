@@ -14,10 +14,13 @@
 #include "oracle/calls.h"
 #include "tests/exporter_fixture.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
-class Walk : public ExporterTest {
+class Walk : public ExporterTest
+{
 protected:
 	/* Makes all entries of @layout there are. */
 	static void touch(const Layout &layout)
@@ -232,7 +235,8 @@ TEST_F(Walk, read_only_entry)
 		auto layout = Layout::create({part(0, 8 * SZ_PAGE)});
 
 		ASSERT_OK(layout);
-		ASSERT_ERRNO(0, exporter().set_read_only(bar().phys + 5 * SZ_PAGE));
+		ASSERT_ERRNO(
+			0, exporter().set_read_only(bar().phys + 5 * SZ_PAGE));
 		if (present)
 			touch(*layout);
 		expect_map_fails(*layout, EFAULT);

@@ -7,8 +7,10 @@
 
 #include "unit/model_support.h"
 
-namespace pfnmap::fuzz {
-namespace {
+namespace pfnmap::fuzz
+{
+namespace
+{
 
 TEST(FuzzRange, ranges_that_touch_do_not_overlap)
 {
@@ -113,15 +115,16 @@ TEST(FuzzAddressSpace, protect_leaves_holes_alone)
 	Segment behind = bar({0x2000, 0x1000}, PROT_READ);
 
 	behind.phys = BAR + 0x1000;
-	EXPECT_TRUE(are(memory.segments(),
-			{hole({0, 0x1000}), bar({0x1000, 0x1000}), behind,
-			 hole({0x3000, 0x1000}), ram({0x4000, 0x1000}, PROT_READ),
-			 ram({0x5000, 0x1000}),
-			 hole({0x6000, ARENA - 0x6000})}));
+	EXPECT_TRUE(
+		are(memory.segments(),
+		    {hole({0, 0x1000}), bar({0x1000, 0x1000}), behind,
+		     hole({0x3000, 0x1000}), ram({0x4000, 0x1000}, PROT_READ),
+		     ram({0x5000, 0x1000}), hole({0x6000, ARENA - 0x6000})}));
 }
 
 /* The same with a list of pages, which is simple and slow. */
-class PageList {
+class PageList
+{
 public:
 	explicit PageList(std::size_t nr) : pages_(nr) {}
 
@@ -198,8 +201,8 @@ TEST(FuzzAddressSpace, is_what_a_list_of_pages_says)
 		if (HasFatalFailure())
 			return;
 		for (std::size_t i = 0; i < PAGES; i++)
-			ASSERT_TRUE(are(memory.in({i * SZ_4K, SZ_4K}),
-					{pages[i]}));
+			ASSERT_TRUE(
+				are(memory.in({i * SZ_4K, SZ_4K}), {pages[i]}));
 	}
 }
 

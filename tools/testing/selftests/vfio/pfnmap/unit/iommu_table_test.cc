@@ -12,8 +12,10 @@
 #include "oracle/iommu_table.h"
 #include "unit/support.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 constexpr std::uint64_t END = 0; /* 2^64 */
 
@@ -57,8 +59,7 @@ std::string print_leaf(const Extent &leaf, std::uint64_t flags)
 		line += text;
 	}
 	std::snprintf(text, sizeof(text), "\t0x%016" PRIx64 "\n",
-		      leaf.phys.value | flags |
-			      (leaf.size > SZ_4K ? 0x80 : 0));
+		      leaf.phys.value | flags | (leaf.size > SZ_4K ? 0x80 : 0));
 	return line + text;
 }
 
@@ -186,11 +187,11 @@ TEST(ParseIommuTable, garbage_makes_no_sense)
 /* 1 MiB into what a 2 MiB leaf translates, and 2 MiB into 1 GiB. */
 TEST(ParseIommuTable, leaves_are_aligned)
 {
-	EXPECT_EQ(error_of_dump(dump_of(
-			  "0x0000010000100 |\t0x0000000000000000"
-			  "\t0x00000001029e6003\t0x00000001029e7003"
-			  "\t0x0000000180000083\n")),
-		  EBADMSG);
+	EXPECT_EQ(
+		error_of_dump(dump_of("0x0000010000100 |\t0x0000000000000000"
+				      "\t0x00000001029e6003\t0x00000001029e7003"
+				      "\t0x0000000180000083\n")),
+		EBADMSG);
 	EXPECT_EQ(error_of_dump(dump_of(
 			  "0x0000010000200 |\t0x0000000000000000"
 			  "\t0x00000001029e6003\t0x0000000180000083\n")),
@@ -206,9 +207,9 @@ TEST(ParseIommuTable, cut_lines_make_no_sense)
 				  EBADMSG)
 				<< leaf.substr(0, n);
 		/* All is there but the newline. */
-		EXPECT_EQ(error_of_dump(
-				  dump_of(leaf.substr(0, leaf.size() - 1))),
-			  0);
+		EXPECT_EQ(
+			error_of_dump(dump_of(leaf.substr(0, leaf.size() - 1))),
+			0);
 		EXPECT_EQ(error_of_dump(dump_of(leaf.substr(1))), EBADMSG);
 	}
 }
@@ -238,7 +239,8 @@ TEST(ParseIommuTable, reads_what_the_kernel_prints_of_random_leaves)
 
 		for (std::uint64_t nr = random() % 20; nr; nr--) {
 			std::size_t size = sizes[random() % sizes.size()];
-			std::uint64_t phys = random() % (std::uint64_t{1} << 52);
+			std::uint64_t phys = random() %
+					     (std::uint64_t{1} << 52);
 
 			iova = align_up(iova + random() % 3 * SZ_4K, size);
 			leaves.push_back(

@@ -14,8 +14,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 struct Report {
 	std::string text;
@@ -39,7 +41,7 @@ struct Report {
 
 /* Runs the samples and no other test; @flags are GoogleTest's. */
 Report run_samples(const std::vector<std::string> &kinds,
-		const std::vector<std::string> &flags = {})
+		   const std::vector<std::string> &flags = {})
 {
 	std::vector<std::string> arguments{"pfnmap_unit",
 					   "--gtest_filter=Sample*"};
@@ -91,10 +93,10 @@ TEST(Ktap, a_pass)
 	Report report = run_samples({"pass"});
 
 	EXPECT_EQ(report.text, "TAP version 13\n"
-			    "1..1\n"
-			    "ok 1 Sample.pass\n"
-			    "# Totals: pass:1 fail:0 xfail:0 xpass:0 skip:0 "
-			    "error:0\n");
+			       "1..1\n"
+			       "ok 1 Sample.pass\n"
+			       "# Totals: pass:1 fail:0 xfail:0 xpass:0 skip:0 "
+			       "error:0\n");
 	EXPECT_EQ(report.code, 0);
 }
 
@@ -103,17 +105,17 @@ TEST(Ktap, passed_failed_and_skipped_in_one_run)
 	Report report = run_samples({"pass", "fail", "skip", "diagnostic"});
 
 	EXPECT_EQ(report.text, "TAP version 13\n"
-			    "1..4\n"
-			    "ok 1 Sample.pass\n"
-			    "# sample.cc:7: Failed\n"
-			    "# wrong\n"
-			    "not ok 2 Sample.fail\n"
-			    "ok 3 Sample.skip # SKIP no device\n"
-			    "# first\n"
-			    "# second\n"
-			    "ok 4 Sample.diagnostic\n"
-			    "# Totals: pass:2 fail:1 xfail:0 xpass:0 skip:1 "
-			    "error:0\n");
+			       "1..4\n"
+			       "ok 1 Sample.pass\n"
+			       "# sample.cc:7: Failed\n"
+			       "# wrong\n"
+			       "not ok 2 Sample.fail\n"
+			       "ok 3 Sample.skip # SKIP no device\n"
+			       "# first\n"
+			       "# second\n"
+			       "ok 4 Sample.diagnostic\n"
+			       "# Totals: pass:2 fail:1 xfail:0 xpass:0 skip:1 "
+			       "error:0\n");
 	EXPECT_EQ(report.code, 1);
 }
 
@@ -149,12 +151,12 @@ TEST(Ktap, a_failure_is_not_skipped_over)
 	Report report = run_samples({"fail_then_skip"});
 
 	EXPECT_EQ(report.text, "TAP version 13\n"
-			    "1..1\n"
-			    "# sample.cc:7: Failed\n"
-			    "# wrong\n"
-			    "not ok 1 Sample.fail_then_skip\n"
-			    "# Totals: pass:0 fail:1 xfail:0 xpass:0 skip:0 "
-			    "error:0\n");
+			       "1..1\n"
+			       "# sample.cc:7: Failed\n"
+			       "# wrong\n"
+			       "not ok 1 Sample.fail_then_skip\n"
+			       "# Totals: pass:0 fail:1 xfail:0 xpass:0 skip:0 "
+			       "error:0\n");
 	EXPECT_EQ(report.code, 1);
 }
 
@@ -188,11 +190,12 @@ TEST(Ktap, a_run_of_no_test_is_skipped)
 	Report report = run_samples({"pass"}, {"--gtest_filter=Sample.passed"});
 
 	EXPECT_EQ(report.text, "TAP version 13\n"
-			    "1..0 # SKIP no test is selected\n"
-			    "# Totals: pass:0 fail:0 xfail:0 xpass:0 skip:0 "
-			    "error:0\n");
+			       "1..0 # SKIP no test is selected\n"
+			       "# Totals: pass:0 fail:0 xfail:0 xpass:0 skip:0 "
+			       "error:0\n");
 	EXPECT_EQ(report.code, 4);
-	EXPECT_EQ(run_samples({"pass"}, {"--gtest_repeat=0"}).text, report.text);
+	EXPECT_EQ(run_samples({"pass"}, {"--gtest_repeat=0"}).text,
+		  report.text);
 	EXPECT_EQ(run_samples({"pass"}, {"--gtest_repeat=0"}).code, 4);
 }
 
@@ -202,28 +205,28 @@ TEST(Ktap, a_program_that_dies_leaves_its_plan)
 	Report report = run_samples({"pass", "die", "skip"});
 
 	EXPECT_EQ(report.text, "TAP version 13\n"
-			    "1..3\n"
-			    "ok 1 Sample.pass\n");
+			       "1..3\n"
+			       "ok 1 Sample.pass\n");
 	EXPECT_EQ(report.code, 3);
 }
 
 TEST(Ktap, rounds_are_all_planned_and_counted)
 {
 	Report report = run_samples({"fail_first_round", "pass"},
-			      {"--gtest_repeat=3"});
+				    {"--gtest_repeat=3"});
 
 	EXPECT_EQ(report.text, "TAP version 13\n"
-			    "1..6\n"
-			    "# sample.cc:7: Failed\n"
-			    "# wrong\n"
-			    "not ok 1 Sample.fail_first_round\n"
-			    "ok 2 Sample.pass\n"
-			    "ok 3 Sample.fail_first_round\n"
-			    "ok 4 Sample.pass\n"
-			    "ok 5 Sample.fail_first_round\n"
-			    "ok 6 Sample.pass\n"
-			    "# Totals: pass:5 fail:1 xfail:0 xpass:0 skip:0 "
-			    "error:0\n");
+			       "1..6\n"
+			       "# sample.cc:7: Failed\n"
+			       "# wrong\n"
+			       "not ok 1 Sample.fail_first_round\n"
+			       "ok 2 Sample.pass\n"
+			       "ok 3 Sample.fail_first_round\n"
+			       "ok 4 Sample.pass\n"
+			       "ok 5 Sample.fail_first_round\n"
+			       "ok 6 Sample.pass\n"
+			       "# Totals: pass:5 fail:1 xfail:0 xpass:0 skip:0 "
+			       "error:0\n");
 	EXPECT_EQ(report.code, 1);
 	EXPECT_EQ(run_samples({"skip_all_but_first_round"},
 			      {"--gtest_repeat=2"})
@@ -235,15 +238,16 @@ TEST(Ktap, tests_of_a_suite_that_was_not_set_up_fail)
 {
 	Report report = run_samples({"set_up_fails", "pass"});
 
-	EXPECT_EQ(report.text, "TAP version 13\n"
-			    "1..2\n"
-			    "# sample.cc:7: Failed\n"
-			    "# no device opened\n"
-			    "not ok 1 SampleSetUp.pass # ERROR the set-up of "
-			    "its suite failed\n"
-			    "ok 2 Sample.pass\n"
-			    "# Totals: pass:1 fail:1 xfail:0 xpass:0 skip:0 "
-			    "error:1\n");
+	EXPECT_EQ(report.text,
+		  "TAP version 13\n"
+		  "1..2\n"
+		  "# sample.cc:7: Failed\n"
+		  "# no device opened\n"
+		  "not ok 1 SampleSetUp.pass # ERROR the set-up of "
+		  "its suite failed\n"
+		  "ok 2 Sample.pass\n"
+		  "# Totals: pass:1 fail:1 xfail:0 xpass:0 skip:0 "
+		  "error:1\n");
 	EXPECT_EQ(report.code, 1);
 }
 
@@ -252,12 +256,12 @@ TEST(Ktap, a_failure_after_the_last_test_is_an_error)
 	Report report = run_samples({"tear_down_fails"});
 
 	EXPECT_EQ(report.text, "TAP version 13\n"
-			    "1..1\n"
-			    "ok 1 SampleTearDown.pass\n"
-			    "# sample.cc:7: Failed\n"
-			    "# left a mapping\n"
-			    "# Totals: pass:1 fail:0 xfail:0 xpass:0 skip:0 "
-			    "error:1\n");
+			       "1..1\n"
+			       "ok 1 SampleTearDown.pass\n"
+			       "# sample.cc:7: Failed\n"
+			       "# left a mapping\n"
+			       "# Totals: pass:1 fail:0 xfail:0 xpass:0 skip:0 "
+			       "error:1\n");
 	EXPECT_EQ(report.code, 1);
 }
 

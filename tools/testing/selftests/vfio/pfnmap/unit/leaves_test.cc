@@ -8,8 +8,10 @@
 #include "oracle/iommu_table.h"
 #include "unit/support.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 constexpr std::uint64_t VTD_SIZES = SZ_4K | SZ_2M | SZ_1G;
 constexpr std::uint64_t END = 0; /* 2^64 */
@@ -27,14 +29,20 @@ TEST(JoinRuns, keeps_apart_what_does_not)
 {
 	const Extents apart[] = {
 		/* A gap in IOVA, in physical address, in both alike. */
-		{extent(0x1000, 0x5000, 0x1000), extent(0x3000, 0x6000, 0x1000)},
-		{extent(0x1000, 0x5000, 0x1000), extent(0x2000, 0x7000, 0x1000)},
-		{extent(0x1000, 0x5000, 0x1000), extent(0x3000, 0x7000, 0x1000)},
+		{extent(0x1000, 0x5000, 0x1000),
+		 extent(0x3000, 0x6000, 0x1000)},
+		{extent(0x1000, 0x5000, 0x1000),
+		 extent(0x2000, 0x7000, 0x1000)},
+		{extent(0x1000, 0x5000, 0x1000),
+		 extent(0x3000, 0x7000, 0x1000)},
 		/* Backwards, and the same again. */
-		{extent(0x1000, 0x5000, 0x1000), extent(0x2000, 0x4000, 0x1000)},
-		{extent(0x1000, 0x5000, 0x1000), extent(0x1000, 0x5000, 0x1000)},
+		{extent(0x1000, 0x5000, 0x1000),
+		 extent(0x2000, 0x4000, 0x1000)},
+		{extent(0x1000, 0x5000, 0x1000),
+		 extent(0x1000, 0x5000, 0x1000)},
 		/* One inside of the other. */
-		{extent(0x1000, 0x5000, 0x2000), extent(0x2000, 0x6000, 0x1000)},
+		{extent(0x1000, 0x5000, 0x2000),
+		 extent(0x2000, 0x6000, 0x1000)},
 	};
 
 	for (const Extents &extents : apart)
@@ -74,16 +82,16 @@ Extents leaves_of(const Extent &run, std::uint64_t pgsizes = VTD_SIZES)
 
 TEST(LargestLeaves, grow_and_shrink_with_alignment)
 {
-	EXPECT_EQ(leaves_of(extent(SZ_1G - SZ_2M - SZ_4K,
-				   3 * SZ_1G - SZ_2M - SZ_4K,
-				   SZ_1G + 2 * (SZ_2M + SZ_4K))),
-		  (Extents{extent(SZ_1G - SZ_2M - SZ_4K,
-				  3 * SZ_1G - SZ_2M - SZ_4K, SZ_4K),
-			   extent(SZ_1G - SZ_2M, 3 * SZ_1G - SZ_2M, SZ_2M),
-			   extent(SZ_1G, 3 * SZ_1G, SZ_1G),
-			   extent(2 * SZ_1G, 4 * SZ_1G, SZ_2M),
-			   extent(2 * SZ_1G + SZ_2M, 4 * SZ_1G + SZ_2M,
-				  SZ_4K)}));
+	EXPECT_EQ(
+		leaves_of(extent(SZ_1G - SZ_2M - SZ_4K,
+				 3 * SZ_1G - SZ_2M - SZ_4K,
+				 SZ_1G + 2 * (SZ_2M + SZ_4K))),
+		(Extents{extent(SZ_1G - SZ_2M - SZ_4K,
+				3 * SZ_1G - SZ_2M - SZ_4K, SZ_4K),
+			 extent(SZ_1G - SZ_2M, 3 * SZ_1G - SZ_2M, SZ_2M),
+			 extent(SZ_1G, 3 * SZ_1G, SZ_1G),
+			 extent(2 * SZ_1G, 4 * SZ_1G, SZ_2M),
+			 extent(2 * SZ_1G + SZ_2M, 4 * SZ_1G + SZ_2M, SZ_4K)}));
 }
 
 TEST(LargestLeaves, need_iova_and_physical_address_aligned)
@@ -217,16 +225,16 @@ TEST(Difference, names_the_first_entry_that_differs)
 	const Extents one{extent(0x1000, 0x5000, 0x1000),
 			  extent(0x3000, 0x6000, 0x1000)};
 
-	for (const Extent &second : {extent(0x4000, 0x6000, 0x1000),
-				     extent(0x3000, 0x7000, 0x1000),
-				     extent(0x3000, 0x6000, 0x2000)}) {
+	for (const Extent &second :
+	     {extent(0x4000, 0x6000, 0x1000), extent(0x3000, 0x7000, 0x1000),
+	      extent(0x3000, 0x6000, 0x2000)}) {
 		const Extents other{one[0], second};
 
 		EXPECT_TRUE(difference(one, other).starts_with("entry 1 is "));
 		EXPECT_NE(difference(one, other), difference(other, one));
 	}
-	EXPECT_EQ(difference(one, Extents{one[0],
-					  extent(0x3000, 0x7000, 0x1000)}),
+	EXPECT_EQ(difference(one,
+			     Extents{one[0], extent(0x3000, 0x7000, 0x1000)}),
 		  "entry 1 is iova 0x3000 phys 0x7000 size 0x1000, "
 		  "not iova 0x3000 phys 0x6000 size 0x1000; "
 		  "2 entries, expected 2");

@@ -4,11 +4,14 @@
 
 #include "unit/model_support.h"
 
-namespace pfnmap::fuzz {
-namespace {
+namespace pfnmap::fuzz
+{
+namespace
+{
 
 /* A model of two devices, of which the second is lent. */
-class FuzzLent : public testing::Test {
+class FuzzLent : public testing::Test
+{
 protected:
 	static constexpr std::size_t STAYS = 0, LENT = 1;
 

@@ -16,7 +16,8 @@
 #include "oracle/model.h"
 #include "unit/support.h"
 
-namespace pfnmap::fuzz {
+namespace pfnmap::fuzz
+{
 
 inline void PrintTo(const Range &range, std::ostream *out)
 {
@@ -72,7 +73,8 @@ inline testing::AssertionResult are(const std::vector<Segment> &actual,
 	auto failure = testing::AssertionFailure();
 
 	for (const Segment &s : actual)
-		failure << "\n" << testing::PrintToString(s.where) << " kind "
+		failure << "\n"
+			<< testing::PrintToString(s.where) << " kind "
 			<< static_cast<int>(s.kind) << " prot " << s.prot
 			<< " phys " << s.phys.value;
 	return failure;
@@ -95,8 +97,7 @@ inline Mapping mapping(const Range &what, std::size_t iova, std::size_t ram = 0,
 /* "0", an errno, or "EFAULT, stock 0", as an expectation reads best. */
 inline std::string text(const Verdict &verdict)
 {
-	const char *name =
-		verdict.error ? strerrorname_np(verdict.error) : "0";
+	const char *name = verdict.error ? strerrorname_np(verdict.error) : "0";
 
 	return std::string(name) + (verdict.stock_may_map ? ", stock 0" : "");
 }

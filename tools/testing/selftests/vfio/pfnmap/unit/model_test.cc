@@ -12,8 +12,10 @@
 
 #include "unit/model_support.h"
 
-namespace pfnmap::fuzz {
-namespace {
+namespace pfnmap::fuzz
+{
+namespace
+{
 
 TEST(FuzzMapDma, needs_memory)
 {
@@ -130,7 +132,8 @@ TEST(FuzzMapDma, is_not_looked_at_without_a_group)
 	EXPECT_EQ(text(model.judge(map_dma(PAGE, 0x10000))), "EEXIST");
 }
 
-class FuzzUnmapDma : public testing::Test {
+class FuzzUnmapDma : public testing::Test
+{
 protected:
 	void SetUp() override
 	{
@@ -157,12 +160,9 @@ TEST_F(FuzzUnmapDma, unmaps_what_lies_inside)
 		Range range;
 		std::size_t unmapped;
 	} cases[] = {
-		{{0x10000, 0x2000}, 0x2000},
-		{{0x10000, 0x3000}, 0x3000},
-		{{0x0f000, 0x3000}, 0x2000},
-		{{0x12000, 0x8000}, 0x1000},
-		{{0x00000, 0x30000}, 0x7000},
-		{{0x13000, 0xd000}, 0},
+		{{0x10000, 0x2000}, 0x2000},  {{0x10000, 0x3000}, 0x3000},
+		{{0x0f000, 0x3000}, 0x2000},  {{0x12000, 0x8000}, 0x1000},
+		{{0x00000, 0x30000}, 0x7000}, {{0x13000, 0xd000}, 0},
 		{{0x24000, 0x1000}, 0},
 	};
 
@@ -309,8 +309,7 @@ TEST(FuzzModel, remembers_whether_there_are_huge_pages)
 const std::pair<Operation, const char *> OPERATIONS[] = {
 	{PlaceBar{{0x200000, 0x4000}, 1, 0x8000, PROT_READ},
 	 "mmap BAR 1 + 0x8000, 0x4000 at 0x200000, r-"},
-	{PlaceBar{{0, 0x4000}, 0, 0, RW},
-	 "mmap BAR 0 + 0, 0x4000 at 0, rw"},
+	{PlaceBar{{0, 0x4000}, 0, 0, RW}, "mmap BAR 0 + 0, 0x4000 at 0, rw"},
 	{PlaceRam{{0x1000, 0x2000}, Ram::populated},
 	 "mmap RAM (populated), 0x2000 at 0x1000"},
 	{PlaceRam{{0x1000, 0x2000}, Ram::untouched},
@@ -320,12 +319,10 @@ const std::pair<Operation, const char *> OPERATIONS[] = {
 	{PlaceRam{{0x1000, 0x2000}, Ram::hugetlb},
 	 "mmap RAM (hugetlb), 0x2000 at 0x1000"},
 	{Remove{{0x1000, 0x2000}, false}, "munmap 0x2000 at 0x1000"},
-	{Remove{{0x1000, 0x2000}, true},
-	 "mmap nothing, 0x2000 at 0x1000"},
+	{Remove{{0x1000, 0x2000}, true}, "mmap nothing, 0x2000 at 0x1000"},
 	{Protect{{0x1000, 0x2000}, PROT_WRITE},
 	 "mprotect 0x2000 at 0x1000, -w"},
-	{Protect{{0x1000, 0x2000}, PROT_NONE},
-	 "mprotect 0x2000 at 0x1000, --"},
+	{Protect{{0x1000, 0x2000}, PROT_NONE}, "mprotect 0x2000 at 0x1000, --"},
 	{Touch{{0x1000, 0x2000}, 0x3000},
 	 "read 0x2000 at 0x1000, every 0x3000"},
 	{Decode{1, true}, "memory decode of 1 on"},
@@ -339,8 +336,7 @@ const std::pair<Operation, const char *> OPERATIONS[] = {
 	 "MAP_DMA 0x2000 at 0x1000, iova 0, rw"},
 	{UnmapDma{{0x1000, 0x2000}}, "UNMAP_DMA iova 0x2000 at 0x1000"},
 	{UnmapAll{}, "UNMAP_DMA all"},
-	{Move{{0x1000, 0x2000}, 0x8000},
-	 "mremap 0x2000 at 0x1000, to 0x8000"},
+	{Move{{0x1000, 0x2000}, 0x8000}, "mremap 0x2000 at 0x1000, to 0x8000"},
 	{Discard{{0x1000, 0x2000}}, "MADV_DONTNEED 0x2000 at 0x1000"},
 	{Fork{}, "fork, exit"},
 	{SetThp{"never"}, "THP never"},

@@ -8,8 +8,10 @@
 
 #include "report/ktap.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 using Body = void (*)();
 
@@ -81,7 +83,8 @@ void die()
 }
 
 template <class Suite>
-class Sample : public Suite {
+class Sample : public Suite
+{
 public:
 	explicit Sample(Body body) : body_(body) {}
 
@@ -91,12 +94,14 @@ private:
 	Body body_;
 };
 
-class SetUpFails : public testing::Test {
+class SetUpFails : public testing::Test
+{
 public:
 	static void SetUpTestSuite() { FAIL_HERE() << "no device opened"; }
 };
 
-class TearDownFails : public testing::Test {
+class TearDownFails : public testing::Test
+{
 public:
 	static void TearDownTestSuite() { FAIL_HERE() << "left a mapping"; }
 };

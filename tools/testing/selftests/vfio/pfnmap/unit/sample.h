@@ -8,7 +8,8 @@
 
 #include <string_view>
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 /* Registers the test of that kind. False if there is none. */
 bool register_sample(std::string_view kind);

@@ -12,24 +12,26 @@
 
 #include "unit/smmu_tables.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
-class SmmuGranule : public testing::TestWithParam<Format> {
+class SmmuGranule : public testing::TestWithParam<Format>
+{
 };
 
-INSTANTIATE_TEST_SUITE_P(, SmmuGranule,
-			 testing::Values(PAGES_4K, PAGES_16K, PAGES_64K,
-					 Format{12, 39, 1}, Format{14, 44, 1},
-					 Format{16, 42, 2}, Format{12, 44, 0},
-					 Format{16, 52, 1}),
-			 [](const auto &format) {
-				 return "pages_" +
-					std::to_string((1 << format.param.granule) / 1024) +
-					"k_" +
-					std::to_string(format.param.address_bits) +
-					"_bits";
-			 });
+INSTANTIATE_TEST_SUITE_P(
+	, SmmuGranule,
+	testing::Values(PAGES_4K, PAGES_16K, PAGES_64K, Format{12, 39, 1},
+			Format{14, 44, 1}, Format{16, 42, 2}, Format{12, 44, 0},
+			Format{16, 52, 1}),
+	[](const auto &format) {
+		return "pages_" +
+		       std::to_string((1 << format.param.granule) / 1024) +
+		       "k_" + std::to_string(format.param.address_bits) +
+		       "_bits";
+	});
 
 TEST_P(SmmuGranule, reads_leaves_of_all_sizes)
 {
@@ -43,8 +45,8 @@ TEST_P(SmmuGranule, reads_leaves_of_all_sizes)
 			continue;
 		iova = {align_up(iova.value, format.leaf(level)) +
 			format.leaf(level)};
-		leaves.push_back({iova, {3 * format.leaf(level)},
-				  format.leaf(level)});
+		leaves.push_back(
+			{iova, {3 * format.leaf(level)}, format.leaf(level)});
 		smmu.map(leaves.back(), level);
 		iova = iova + format.leaf(level);
 	}
@@ -77,12 +79,14 @@ TEST_P(SmmuGranule, reads_what_was_mapped_at_random)
 		/* Each in an entry of level 2 of its own, so that none overlap. */
 		for (int i = 0; i < 40; i++) {
 			unsigned int level = 2 + random() % 2;
-			std::uint64_t room = std::uint64_t{1} << format.address_bits;
+			std::uint64_t room = std::uint64_t{1}
+					     << format.address_bits;
 			Iova slot{random() % room & -format.leaf(2)};
 			Extent leaf{slot, {}, format.leaf(level)};
 
 			if (level == 3)
-				leaf.iova = slot + (random() % 512) * format.leaf(3);
+				leaf.iova = slot +
+					    (random() % 512) * format.leaf(3);
 			leaf.phys = {random() & 0xffffffffffff & -leaf.size};
 			if (leaves.contains(slot))
 				continue;
@@ -131,8 +135,8 @@ TEST_P(SmmuGranule, a_table_that_cannot_be_read_is_told)
 {
 	const Format &format = GetParam();
 
-	for (std::uint64_t hole : {STREAM_TABLE + Smmu::STREAM * ENTRY, CONTEXTS,
-				   ROOT, TABLES}) {
+	for (std::uint64_t hole :
+	     {STREAM_TABLE + Smmu::STREAM * ENTRY, CONTEXTS, ROOT, TABLES}) {
 		Smmu smmu(format);
 
 		smmu.map(extent(format.leaf(2), 0, format.leaf(3)), 3);

@@ -10,8 +10,10 @@
 
 #include "unit/smmu_tables.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 TEST(SmmuTable, pages_of_64_KiB_have_addresses_of_52_bits)
 {
@@ -38,7 +40,8 @@ TEST(SmmuTable, no_leaf_is_an_empty_table)
 TEST(SmmuTable, what_translates_nothing_has_no_table)
 {
 	constexpr std::uint64_t CONFIG = 7 << 1;
-	Smmu off(PAGES_4K), invalid(PAGES_4K), abort(PAGES_4K), bypass(PAGES_4K);
+	Smmu off(PAGES_4K), invalid(PAGES_4K), abort(PAGES_4K),
+		bypass(PAGES_4K);
 	Smmu no_context(PAGES_4K), no_root(PAGES_4K);
 
 	off.registers.cr0 = 0xe;
@@ -66,8 +69,8 @@ TEST(SmmuTable, a_stream_or_context_that_makes_no_sense_is_told)
 	granule.context(0) |= 3 << 6;
 	stream_table.registers.strtab_base_cfg |= 2 << 16;
 	narrow.registers.strtab_base_cfg = 1 << 16 | 16 | 5 << 6;
-	for (const Smmu *smmu : {&nested, &old, &two, &size, &granule,
-				 &stream_table, &narrow})
+	for (const Smmu *smmu :
+	     {&nested, &old, &two, &size, &granule, &stream_table, &narrow})
 		EXPECT_EQ(EBADMSG, error_of(smmu->walk()));
 }
 
@@ -126,9 +129,9 @@ TEST(SmmuTable, reads_the_context_without_a_substream)
 void use_stage_2(Smmu &smmu, const Format &format, std::uint64_t start)
 {
 	smmu.entry(0) = 6 << 1 | 1;
-	smmu.entry(2) = 0x2a | (64ULL - format.address_bits) << 32 | start << 38 |
-			format.field() << 46 | std::uint64_t{1} << 51 |
-			std::uint64_t{1} << 58;
+	smmu.entry(2) = 0x2a | (64ULL - format.address_bits) << 32 |
+			start << 38 | format.field() << 46 |
+			std::uint64_t{1} << 51 | std::uint64_t{1} << 58;
 	smmu.entry(3) = ROOT;
 }
 
@@ -146,9 +149,8 @@ TEST(SmmuTable, reads_stage_2)
 	      Case{{16, 46, 2}, 1}, Case{{16, 48, 1}, 2}}) {
 		Smmu smmu(format);
 		std::uint64_t end = std::uint64_t{1} << format.address_bits;
-		Extents leaves{
-			extent(0x10000, 0x80000000, format.leaf(3)),
-			extent(end - format.leaf(2), 0, format.leaf(2))};
+		Extents leaves{extent(0x10000, 0x80000000, format.leaf(3)),
+			       extent(end - format.leaf(2), 0, format.leaf(2))};
 
 		use_stage_2(smmu, format, start);
 		smmu.map(leaves[0], 3);
@@ -188,16 +190,16 @@ TEST(SmmuStream, a_requester_is_bus_device_and_function)
 {
 	EXPECT_EQ(0x100U, parse_requester("0000:01:00.0")->value);
 	EXPECT_EQ(0xfeffU, parse_requester("0001:fe:1f.7")->value);
-	for (const char *bdf : {"", "01:00.0", "0000:01:00.8", "0000:01:20.0",
-				"0000:0x:00.0", "0000:01:00-0", "0000-01:00.0",
-				"00001:01:00.0", "0000:01:00.00"})
+	for (const char *bdf :
+	     {"", "01:00.0", "0000:01:00.8", "0000:01:20.0", "0000:0x:00.0",
+	      "0000:01:00-0", "0000-01:00.0", "00001:01:00.0", "0000:01:00.00"})
 		EXPECT_EQ(EINVAL, error_of(parse_requester(bdf))) << bdf;
 }
 
 TEST(SmmuStream, is_found_in_the_device_tree)
 {
-	std::string map = cells({0, 0x8001, 0x20000, 0x100,
-				 0x200, 0x8002, 0xffff8000, 0x10});
+	std::string map = cells(
+		{0, 0x8001, 0x20000, 0x100, 0x200, 0x8002, 0xffff8000, 0x10});
 	auto first = find_stream(map, {}, {0xff});
 	auto second = find_stream(map, {}, {0x20f});
 

@@ -12,17 +12,20 @@
 #include "oracle/smmu_table.h"
 #include "unit/support.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
-inline constexpr std::uint64_t STREAM_TABLE = 0x40000000, STREAM_TABLE_2 = 0x40100000,
-			CONTEXTS = 0x40200000, ROOT = 0x41000000,
-			TABLES = 0x42000000;
+inline constexpr std::uint64_t STREAM_TABLE = 0x40000000,
+			       STREAM_TABLE_2 = 0x40100000,
+			       CONTEXTS = 0x40200000, ROOT = 0x41000000,
+			       TABLES = 0x42000000;
 inline constexpr std::uint64_t ENTRY = 64; /* bytes, of a stream or a context */
 inline constexpr std::uint32_t TWO_LEVELS = 1 << 16 | 8 << 6;
 inline constexpr std::uint64_t ACCESSED = 0x400;
 
 /* What is 0 was not made up, but reads like that; what is in a hole cannot be read. */
-class Memory {
+class Memory
+{
 public:
 	std::uint64_t &operator[](std::uint64_t at) { return words_[at]; }
 
@@ -65,13 +68,16 @@ struct Format {
 	}
 };
 
-inline constexpr Format PAGES_4K{12, 48, 0}, PAGES_16K{14, 48, 0}, PAGES_64K{16, 48, 1};
+inline constexpr Format PAGES_4K{12, 48, 0}, PAGES_16K{14, 48, 0},
+	PAGES_64K{16, 48, 1};
 
-class Smmu {
+class Smmu
+{
 public:
 	explicit Smmu(const Format &format) : format_(format)
 	{
-		registers = {.cr0 = 1, .strtab_base = STREAM_TABLE,
+		registers = {.cr0 = 1,
+			     .strtab_base = STREAM_TABLE,
 			     .strtab_base_cfg = 16};
 		/* Bits that are of no concern are set as well. */
 		entry(0) = CONTEXTS | 5 << 1 | 1;
@@ -100,13 +106,16 @@ public:
 
 		for (unsigned int at = format_.first_level;; at++) {
 			std::uint64_t &entry =
-				memory[table + (iova >> format_.shift(at) & mask) * 8];
+				memory[table +
+				       (iova >> format_.shift(at) & mask) * 8];
 
 			if (at == level)
 				return entry;
 			if (!entry) {
-				entry = next_table_ | 3 | std::uint64_t{1} << 63;
-				next_table_ += std::uint64_t{1} << format_.granule;
+				entry = next_table_ | 3 |
+					std::uint64_t{1} << 63;
+				next_table_ += std::uint64_t{1}
+					       << format_.granule;
 			}
 			table = entry & 0xfffffffff000 & -format_.leaf(3);
 			mask = (1U << (format_.granule - 3)) - 1;

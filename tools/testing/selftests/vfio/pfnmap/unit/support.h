@@ -9,7 +9,8 @@
 #include "kernel/result.h"
 #include "kernel/types.h"
 
-namespace pfnmap {
+namespace pfnmap
+{
 
 using Extents = std::vector<Extent>;
 

@@ -9,8 +9,10 @@
 
 #include "unit/support.h"
 
-namespace pfnmap {
-namespace {
+namespace pfnmap
+{
+namespace
+{
 
 /* As Linux 6.12 prints it. */
 const std::string ONE =
@@ -74,17 +76,15 @@ TEST(ParseMapCalls, other_events_are_passed_over)
 	EXPECT_EQ(value_of(parse_map_calls(
 			  trace_of("4/4", UNMAP + ONE + UNMAP + TWO))),
 		  (Extents{CALL_ONE, CALL_TWO}));
-	EXPECT_EQ(value_of(parse_map_calls(trace_of("1/1", UNMAP))),
-		  Extents{});
+	EXPECT_EQ(value_of(parse_map_calls(trace_of("1/1", UNMAP))), Extents{});
 }
 
 TEST(ParseMapCalls, the_last_address_can_be_mapped)
 {
 	EXPECT_EQ(value_of(parse_map_calls(trace_of(
-			  "1/1",
-			  "  a-1  [000] .....  1.0: map: IOMMU: "
-			  "iova=0xfffffffffffff000 - 0x0000000000000000 "
-			  "paddr=0x000ffffffffff000 size=4096\n"))),
+			  "1/1", "  a-1  [000] .....  1.0: map: IOMMU: "
+				 "iova=0xfffffffffffff000 - 0x0000000000000000 "
+				 "paddr=0x000ffffffffff000 size=4096\n"))),
 		  (Extents{extent(0xfffffffffffff000, 0xffffffffff000, 4096)}));
 }
 
@@ -95,9 +95,9 @@ TEST(ParseMapCalls, overflow_is_told)
 	EXPECT_EQ(error_of_trace(trace_of(
 			  "2/2", ONE + "CPU:1 [LOST 5 EVENTS]\n" + TWO)),
 		  EOVERFLOW);
-	EXPECT_EQ(error_of_trace(
-			  trace_of("1/1", "CPU:0 [LOST EVENTS]\n" + ONE)),
-		  EOVERFLOW);
+	EXPECT_EQ(
+		error_of_trace(trace_of("1/1", "CPU:0 [LOST EVENTS]\n" + ONE)),
+		EOVERFLOW);
 }
 
 TEST(ParseMapCalls, a_trace_that_is_not_whole_makes_no_sense)
