@@ -29,6 +29,8 @@ VERB=bench
 source "$LAB_TOP/scripts/lib/common.sh"
 # shellcheck source=scripts/lib/guest.sh
 source "$LAB_TOP/scripts/lib/guest.sh"
+# shellcheck source=scripts/lib/bench.sh
+source "$LAB_TOP/scripts/lib/bench.sh"
 
 bases=() quick='' readme='' no_build='' jobs=2
 args_operand bases '[BASE...]'
@@ -51,11 +53,6 @@ tmpdir
 out=$LAB_DIR/bench
 [[ $set == full ]] || out=$LAB_DIR/bench/$set
 mkdir -p "$out"
-
-# bench_jq FILTER [OPTION...]: with what scripts/lib/bench.jq defines
-bench_jq() {
-	jq -L "$LAB_TOP/scripts/lib" "include \"bench\"; $1" "${@:2}"
-}
 
 # --- kernels ---------------------------------------------------------------
 

@@ -3,7 +3,9 @@
 # The figures of the Markdown files and the cover letters, from results/. Included,
 # never run.
 
-include "bench";
+include "words";
+include "bench_rows";
+include "bench_table";
 
 # --- a cover letter --------------------------------------------------------
 

@@ -16,9 +16,12 @@
 #
 # Sourced by figures, bench and what exports a series.
 
+# shellcheck source=scripts/lib/bench.sh
+source "$LAB_TOP/scripts/lib/bench.sh"
+
 # figures_jq FILTER [OPTION...]: with what scripts/lib/figures.jq defines
 figures_jq() {
-	jq -L "$LAB_TOP/scripts/lib" "include \"bench\"; include \"figures\"; $1" "${@:2}"
+	bench_jq "include \"figures\"; $1" "${@:2}"
 }
 
 FIGURES_BEGIN='^(<!-- \./lab figures ([a-z]+) -->|  -- ([a-z]+) -{20,})$'

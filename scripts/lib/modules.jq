@@ -2,7 +2,9 @@
 #
 # What `lab hosts` measured (results/BASE/modules.json), one object a kernel, as a table.
 
-include "bench";
+include "words";
+include "bench_rows";
+include "bench_table";
 
 def modules_line($row; $size; $stock; $pfnmap; $ratio):
 	($row | pad(25)) + ($size | lpad(8)) + ($stock | lpad(15)) + ($pfnmap | lpad(11)) +

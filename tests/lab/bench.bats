@@ -9,11 +9,13 @@ bats_require_minimum_version 1.5.0
 setup() {
 	TOP=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 	cd "$TOP" || return
+	# shellcheck source=scripts/lib/bench.sh
+	source scripts/lib/bench.sh
 }
 
-# bench FILTER [OPTION...]: with what scripts/lib/bench.jq defines
+# bench FILTER [OPTION...]: with what the modules for the benchmark define
 bench() {
-	jq -L scripts/lib "include \"bench\"; $1" "${@:2}"
+	LAB_TOP=$TOP bench_jq "$@"
 }
 
 # A kernel that takes 10 us a GiB beside one that takes 4 us and 1 us a GiB. Both
