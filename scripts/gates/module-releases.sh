@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# module-releases - Modules in BASE has all point releases whose VFIO is the same
+# module-releases - the point releases in Modules are all those whose VFIO is the same
 #
 # And no other: `lab modules` and the package of `lab dkms` go by that list. The
 # sources of every release of Debian that scripts/releases names are compared, one for

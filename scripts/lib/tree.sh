@@ -371,7 +371,7 @@ export_part() {
 	tmpdir
 	prefix=$(base_field "$base" Prefix)
 	prefix=${prefix:-PATCH}
-	[[ " $(base_field "$base" RFC) " != *" $part "* ]] || prefix="RFC $prefix"
+	[[ -z $part || " $(base_field "$base" RFC) " != *" $part "* ]] || prefix="RFC $prefix"
 	part_text "$base" "$tree" "$part" >"$WORK_TMP/description"
 	[[ -s $WORK_TMP/description ]] ||
 		die "there is no text for the cover letter of $base${part:+, part $part}: its branch has no description, and series/ no letter"
