@@ -32,7 +32,7 @@ public:
 	void empty(benchmark::State &state) const { run(state, false); }
 
 private:
-	/* What is mapped, and where to. */
+	/* Where it is mapped, and how much. */
 	struct Mapped {
 		Iova iova;
 		std::size_t size;

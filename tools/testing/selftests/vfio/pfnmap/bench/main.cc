@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What VFIO_IOMMU_MAP_DMA and VFIO_IOMMU_UNMAP_DMA cost, for BARs at addresses
+ * The cost of VFIO_IOMMU_MAP_DMA and VFIO_IOMMU_UNMAP_DMA, for BARs at addresses
  * the CPU can map by PUD, by PMD or by PTE, and for RAM, which must not get
- * slower. Only the ioctl is timed: "first" rows have all faults in it, "again"
+ * slower. Only the ioctl is timed: "first" rows have all page faults in it, "again"
  * rows none, and RAM is populated before. What a VM does with a BAR beside
  * that: toggle is one unmap and one map, close is a container's end with the
  * BAR mapped, touch is what the CPU's first access costs after a map, access is

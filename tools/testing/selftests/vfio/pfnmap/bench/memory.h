@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the rows of the benchmark map: BARs at any address, RAM, and memory
+ * The rows of the benchmark map this: BARs at any address, RAM, and memory
  * that no VFIO device vouches for.
  */
 #ifndef PFNMAP_BENCH_MEMORY_H
@@ -17,7 +17,7 @@
 namespace pfnmap
 {
 
-/* What one MAP_DMA maps, and where to. */
+/* The range of one MAP_DMA. */
 struct Range {
 	Layout layout;
 	Iova iova;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What a row of the benchmark measures: the time of a call and, in a run of its
+ * A row of the benchmark measures the time of a call and, in a run of its
  * own since that disturbs the time, what the kernel does in it.
  */
 #ifndef PFNMAP_BENCH_METER_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What there is beside type1: the BAR of a device as a dma-buf, mapped through
+ * The way beside type1: the BAR of a device as a dma-buf, mapped through
  * iommufd. No virtual address and no page fault has to do with it.
  */
 #ifndef PFNMAP_BENCH_PEER_H

@@ -85,7 +85,7 @@ void Rows::add_congruences()
 	add_iova("bar/iova:4KiB", options_.iova_4k, Congruence::mod_4k);
 }
 
-/* The VA is congruent mod SZ_LARGEST, and the first fault is of no interest. */
+/* The VA is congruent mod SZ_LARGEST, and the first page fault is of no interest. */
 void Rows::add_iova(const std::string &name, std::size_t limit, Congruence iova)
 {
 	const Environment &env = bench_.env;

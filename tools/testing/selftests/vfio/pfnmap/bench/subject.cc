@@ -16,7 +16,7 @@ namespace
 constexpr std::uint32_t DMA_RW = VFIO_DMA_MAP_FLAG_READ |
 				 VFIO_DMA_MAP_FLAG_WRITE;
 
-/* What the CPU's page tables can have entries for. */
+/* The sizes that the CPU's page tables can have entries for. */
 const std::uint64_t CPU_PGSIZES = SZ_PAGE | SZ_PMD |
 				  (HAS_PUD_ENTRIES ? SZ_PUD : 0);
 
@@ -29,7 +29,7 @@ std::vector<Extent> fewest_leaves(std::uint64_t start, Phys phys,
 	return largest_leaves(std::span(&all, 1), pgsizes);
 }
 
-/* A fault makes one huge entry or fills one page table, at best. */
+/* A page fault makes one huge entry or fills one page table, at best. */
 std::size_t fewest_faults(Vaddr start, Phys phys, std::size_t size)
 {
 	auto entries = fewest_leaves(start.value, phys, size, CPU_PGSIZES);

@@ -21,7 +21,7 @@
 namespace pfnmap
 {
 
-/* What all rows are about. */
+/* All rows are about this. */
 struct Bench {
 	const Environment &env;
 	std::string spare; /* PCI address of a device not in use, or empty */
@@ -46,12 +46,12 @@ public:
 	Subject &operator=(const Subject &) = delete;
 	~Subject() { drop(); }
 
-	/* A mapping that has to take all its faults. */
+	/* A mapping that has to take all its page faults. */
 	void map_first(benchmark::State &state);
 	/* A mapping of what is present already. */
 	void map_again(benchmark::State &state);
 	void unmap(benchmark::State &state);
-	/* What the CPU's first access costs to each page of @bytes of a mapping. */
+	/* The cost of the CPU's first access to each page of @bytes of a mapping. */
 	void touch(benchmark::State &state, std::size_t bytes);
 	/* One of each, as a guest asks for that switches memory decode. */
 	void toggle(benchmark::State &state);
@@ -73,7 +73,7 @@ private:
 	[[nodiscard]] bool be_unmapped(benchmark::State &state);
 	void drop();
 
-	/* A container that has it all mapped, without faults left. */
+	/* A container that has it all mapped, without page faults left. */
 	std::optional<OwnContainer> own_container(benchmark::State &state,
 						  OwnContainer::First first);
 
@@ -95,7 +95,7 @@ private:
 	Make make_;
 	std::optional<Memory> memory_;
 	bool mapped_ = false;
-	bool present_ = false; /* mapped before: no faults are left */
+	bool present_ = false; /* mapped before: no page faults are left */
 };
 
 } // namespace pfnmap

@@ -42,7 +42,7 @@ struct TestDevice {
 
 	/*
 	 * Lets the device answer memory accesses or not. Off, the kernel takes
-	 * its BARs out of all page tables and faults on them fail. 0 or errno.
+	 * its BARs out of all page tables and page faults on them fail. 0 or errno.
 	 */
 	[[nodiscard]] int set_memory_decode(bool on) const;
 };

@@ -28,7 +28,7 @@ public:
 
 	/* How large its entries are, if they can be: a power of two bytes. */
 	[[nodiscard]] int set_entry_size(std::size_t bytes) const;
-	/* The fault of this page fails. 0 or errno, as all of these. */
+	/* The page fault at this page fails. 0 or errno, as all of these. */
 	[[nodiscard]] int set_hole(Phys page) const;
 	/* Neighbours of so many bytes, a power of two, change places. */
 	[[nodiscard]] int set_swapped(std::size_t bytes) const;

@@ -47,7 +47,7 @@ Piece ram_piece(std::size_t size, int flags = 0, int advice = MADV_NORMAL);
 Piece hole_piece(std::size_t size);
 
 /*
- * What VA and physical address have in common in a layout's first pfnmap
+ * How far VA and physical address are congruent in a layout's first pfnmap
  * piece: they are equal modulo this and modulo no larger leaf size. It decides
  * what the CPU's page tables can hold: PUD entries, PMD entries, PTEs only. The
  * names are of pages of 4 KiB; for others, sizes are SZ_LARGEST, SZ_PMD, SZ_PAGE.

@@ -14,7 +14,7 @@ namespace pfnmap::fuzz
 namespace
 {
 
-/* What keeps a step cheap: each leaf is a line of the dump. */
+/* These keep a step cheap: each leaf is a line of the dump. */
 constexpr std::size_t MOST_LEAVES = 1500;
 constexpr std::size_t MOST_LEAVES_A_MAP = 600;
 

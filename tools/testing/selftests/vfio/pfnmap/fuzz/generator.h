@@ -51,7 +51,7 @@ private:
 	Operation set_thp();
 	/* The lent device is closed, or what it was mapped for goes. */
 	std::optional<Operation> end_device(const Model &model);
-	/* What the group or type1's parameter goes back to, before long. */
+	/* The group or type1's parameter goes back to normal before long. */
 	std::optional<Operation> back_to_normal(const Model &model);
 
 	/* Where in a BAR is what goes to @where, were VA and PA congruent? */

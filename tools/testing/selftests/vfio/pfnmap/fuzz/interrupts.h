@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What ends a process waits until it has put back what it changed. */
+/* Signals wait until the process has put back what it changed. */
 #ifndef PFNMAP_FUZZ_INTERRUPTS_H
 #define PFNMAP_FUZZ_INTERRUPTS_H
 

@@ -140,7 +140,7 @@ bool has_emulated_devices()
 	return device || device.error().code != ENOENT;
 }
 
-/* What the command line says; an exit code if there is nothing to do. */
+/* Of the command line; an exit code if there is nothing to do. */
 struct Arguments {
 	Options options;
 	std::vector<std::string> bdfs;

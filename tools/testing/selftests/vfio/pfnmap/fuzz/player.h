@@ -39,7 +39,7 @@ public:
 	const Model &model() const { return model_; }
 	const Tally &tally() const { return tally_; }
 
-	/* What is wrong after @operation, nothing if all is as it should be. */
+	/* A complaint after @operation, nothing if all is as it should be. */
 	std::optional<std::string> play(const Operation &operation);
 
 private:
@@ -89,7 +89,7 @@ private:
 	/* An error as it must be, on this kernel. */
 	static bool is_expected(const Verdict &verdict, int error);
 
-	/* What MAP_DMA has just been given, looked up as it is now. */
+	/* The memory that MAP_DMA has just been given, looked up as it is now. */
 	Result<Mapping> look_up(const MapDma &op) const;
 	[[nodiscard]] std::optional<Error>
 	append_ram(std::vector<Extent> &extents, Iova iova,

@@ -59,7 +59,7 @@ public:
 	Result<UniqueFd> get_dma_buf(std::uint32_t region, std::uint64_t offset,
 				     std::size_t size) const;
 
-	/* What a device opened through its group can do as well. */
+	/* The part that a device opened through its group has as well. */
 	const Device &device() const { return device_; }
 	/* Leaves nothing but that. */
 	Device take_device() && { return std::move(device_); }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the kernel says from a moment on, through /dev/kmsg. */
+/* The kernel's log from a moment on, through /dev/kmsg. */
 #ifndef PFNMAP_KERNEL_KMSG_H
 #define PFNMAP_KERNEL_KMSG_H
 

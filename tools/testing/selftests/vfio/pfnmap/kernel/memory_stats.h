@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the kernel holds: for this process, in pinned pages, in slabs, in all.
+ * Memory that the kernel holds: for this process, in pinned pages, in slabs, in all.
  * To be compared before and after; nothing else should run meanwhile.
  */
 #ifndef PFNMAP_KERNEL_MEMORY_STATS_H
@@ -15,7 +15,7 @@
 namespace pfnmap
 {
 
-/* What a mapping of RAM takes and a mapping of a BAR does not. */
+/* A mapping of RAM takes of these, and one of a BAR does not. */
 struct Held {
 	LockedMemory memory;
 	std::int64_t pins = 0; /* of all pages of the machine */

@@ -66,7 +66,7 @@ bool is_reserved(std::uint64_t kpageflags)
 	return kpageflags >> KPF_RESERVED_BIT & 1;
 }
 
-/* What a sysfs file holds now, in the form it wants written. */
+/* The content of a sysfs file, in the form it wants written. */
 std::string current_choice(std::string text)
 {
 	std::size_t open = text.find('['), close = text.find(']');

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What procfs and sysfs know of this process and of the machine's pages. */
+/* procfs and sysfs: this process, and the pages of the machine. */
 #ifndef PFNMAP_KERNEL_PROCFS_H
 #define PFNMAP_KERNEL_PROCFS_H
 
@@ -33,9 +33,9 @@ struct LockedMemory {
 
 Result<LockedMemory> locked_memory();
 
-/* What the page tables of @process take. */
+/* Bytes that the page tables of @process take. */
 Result<std::size_t> page_table_bytes(pid_t process);
-/* And those of all IOMMUs and virtual machines. */
+/* And that those of all IOMMUs and virtual machines. */
 Result<std::size_t> iommu_table_bytes();
 
 /* Page faults this thread took so far, those in the kernel's behalf too. */

@@ -2,7 +2,7 @@
 /*
  * The device of the module in test_modules/: one without an IOMMU that maps
  * RAM as VM_PFNMAP, flips PG_reserved of its pages, lets others change a mapping
- * while it handles a fault, and pins what a container has mapped, as a driver of
+ * while it handles a page fault, and pins what a container has mapped, as a driver of
  * mediated devices does.
  */
 #ifndef PFNMAP_KERNEL_TEST_MODULE_H
@@ -50,7 +50,7 @@ public:
 	/* ENOENT if it is not pinned (any more). */
 	[[nodiscard]] int unpin(Iova iova) const;
 
-	/* What the faults at PFNMAP_TEST_FAULTS do, see test_device.h. */
+	/* Page faults at PFNMAP_TEST_FAULTS do so, see test_device.h. */
 	[[nodiscard]] int set_on_fault(unsigned long what) const;
 	/* Waits for the first of them. 0 or errno. */
 	[[nodiscard]] int wait_for_fault() const;

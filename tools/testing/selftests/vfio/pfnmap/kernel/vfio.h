@@ -22,7 +22,7 @@
 namespace pfnmap
 {
 
-/* What VFIO_IOMMU_GET_INFO and its capability chain say. */
+/* The answer of VFIO_IOMMU_GET_INFO and its capability chain. */
 struct IommuInfo {
 	/* Both ends are usable addresses. */
 	struct IovaRange {
@@ -81,7 +81,7 @@ private:
 	UniqueFd fd_;
 };
 
-/* What is wrong if @unmapped, an UNMAP's answer, is not @size bytes. */
+/* An error if @unmapped, an UNMAP's answer, is not @size bytes. */
 std::optional<Error> unless_all(const Result<std::size_t> &unmapped,
 				std::size_t size);
 

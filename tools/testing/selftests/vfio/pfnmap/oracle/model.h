@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the fuzzer does, as values that can be printed and played again, and
+ * The fuzzer's operations, as values that can be printed and played again, and
  * the model: what must be mapped after any sequence of them. Nothing in here
  * asks the kernel.
  */
@@ -137,7 +137,7 @@ struct Segment {
 	{
 		return kind == Kind::ram || kind == Kind::hugetlb;
 	}
-	/* What there is of it inside of @range. */
+	/* The part of it that is inside of @range. */
 	Segment part(const Range &range) const;
 };
 
@@ -166,7 +166,7 @@ private:
 };
 
 /*
- * What a MAP_DMA made. It stays that way until it is unmapped or the group
+ * The outcome of a MAP_DMA. It stays that way until it is unmapped or the group
  * leaves: after that it is only remembered, until a group joins.
  */
 struct Mapping {
@@ -180,7 +180,7 @@ struct Mapping {
 	Range iovas() const { return {made_by.iova, made_by.what.size}; }
 };
 
-/* What an ioctl has to answer. */
+/* The answer that an ioctl has to give. */
 struct Verdict {
 	int error = 0;
 	/*
@@ -259,7 +259,7 @@ public:
 	void remove(const UnmapDma &unmap);
 	void remove_all() { mappings_.clear(); }
 
-	/* What the IOMMU's table has, in order. */
+	/* The leaves of the IOMMU's table, in order. */
 	std::vector<Extent> leaves() const;
 	std::size_t nr_leaves() const;
 	/* Bytes, each time they are mapped. */
@@ -267,7 +267,7 @@ public:
 
 	/* Can what @map asks for be found in the process's memory? */
 	Verdict judge_memory(const MapDma &map) const;
-	/* What a group could not join because of, if there is anything. */
+	/* A mapping that keeps a group from joining, if there is any. */
 	const Mapping *misfit() const;
 
 private:

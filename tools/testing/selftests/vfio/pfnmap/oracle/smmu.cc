@@ -261,7 +261,7 @@ Result<std::string> smmu_of(const std::string &bdf)
 	return real_path(device_path(bdf) + "/iommu");
 }
 
-/* What the device tree calls the SMMU that has the folder @smmu. */
+/* The device tree's name for the SMMU that has the folder @smmu. */
 Result<std::uint32_t> phandle_of(const std::string &smmu)
 {
 	/* .../9050000.iommu/iommu/smmu3.0x0000000009050000 */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What an SMMUv3 translates for one stream: the stream table, the context
+ * An SMMUv3's translations for one stream: the stream table, the context
  * descriptor or the stage 2 part of the stream's entry, and the page tables, as the
  * architecture defines them and wherever they are read from. What makes no sense is
  * an error: better no answer than one that leaves something out.

@@ -45,7 +45,7 @@ Result<Phys> find_bar(const std::string &bdf, std::uint64_t size)
 	return Error{ENXIO, bdf + ": a BAR of that size"};
 }
 
-/* What is wrong, in words; empty if nothing is. */
+/* The difference in words; empty if there is none. */
 Result<std::string> check(const std::string &bdf, Iova first, Iova last)
 {
 	std::uint64_t size = last - first + 1;

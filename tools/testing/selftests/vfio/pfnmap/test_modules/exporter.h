@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What pfnmap_test_exporter.ko can be asked for. Its file is no VFIO device's:
+ * The ioctls of pfnmap_test_exporter.ko. Its file is no VFIO device's:
  * byte N of it is that at the physical address N, whatever there is, and is
- * entered in the page tables by faults. All is forgotten when it is closed.
+ * entered in the page tables by page faults. All is forgotten when it is closed.
  */
 #ifndef PFNMAP_EXPORTER_H
 #define PFNMAP_EXPORTER_H
@@ -13,13 +13,13 @@
 #define PFNMAP_EXPORTER_NAME "pfnmap_exporter"
 
 /*
- * How large an entry is that a fault makes: log2 of the number of pages. A
+ * How large an entry is that a page fault makes: log2 of the number of pages. A
  * smaller one is made where the virtual address does not allow for it.
  */
 #define PFNMAP_EXPORTER_ORDER _IO('p', 0x80)
 
 /*
- * A fault of the page at the physical address @arg fails, or makes an entry that
+ * A page fault at the physical address @arg fails, or makes an entry that
  * does not permit to write. One page of each kind at a time.
  */
 #define PFNMAP_EXPORTER_HOLE _IO('p', 0x81)

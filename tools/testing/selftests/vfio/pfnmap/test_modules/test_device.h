@@ -54,7 +54,7 @@
 /* Waits until there was a fault since PFNMAP_TEST_ON_FAULT. */
 #define PFNMAP_TEST_WAIT _IO('p', 0x77)
 
-/* Faults that let go of mmap_lock, also those to come, go on. */
+/* Page faults that let go of mmap_lock, also those to come, go on. */
 #define PFNMAP_TEST_GO_ON _IO('p', 0x79)
 
 /* How many pages were entered by faults since PFNMAP_TEST_ON_FAULT. */

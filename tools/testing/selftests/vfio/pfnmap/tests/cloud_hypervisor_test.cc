@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What Cloud Hypervisor asks of type1 for a device it passes through, call by
+ * Cloud Hypervisor's calls of type1 for a device it passes through, call by
  * call, after its public source (pci/src/vfio.rs). Since pull request 6175 it
  * maps BARs for DMA too: each area that can be mapped of each region by itself,
  * for reading and writing, at the address where the guest sees it.
@@ -101,7 +101,7 @@ class CloudHypervisor : public DmaTest,
 			public testing::WithParamInterface<Version>
 {
 protected:
-	/* What reading a table's dump may take beside the entries. */
+	/* Page faults that reading a table's dump may take beside the entries. */
 	static constexpr long FAULTS_BY_THE_WAY = 1024;
 
 	void SetUp() override;
@@ -123,7 +123,7 @@ protected:
 		return size;
 	}
 
-	/* Faults if huge entries are used, PMDs at least. */
+	/* Page faults if huge entries are used, PMDs at least. */
 	long most_faults() const
 	{
 		return static_cast<long>(total_size() / SZ_PMD) +

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * MAP_DMA of a device's BAR asks the device where it is, not the process's page
- * tables: it takes no fault and fills no table, wherever the BAR is mapped.
+ * tables: it takes no page fault and fills no table, wherever the BAR is mapped.
  */
 #include <algorithm>
 #include <array>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What stock kernels get wrong beside VM_PFNMAP ranges, in mm and in type1, where a
+ * Mistakes of stock kernels beside VM_PFNMAP ranges, in mm and in type1, where a
  * fixture of its own is needed. A kernel without the fixes may die of it.
  */
 #include <array>
@@ -244,7 +244,7 @@ protected:
 	/* Fills ram_ from two places. */
 	void take_turns();
 
-	/* What it has, page by page. */
+	/* Its content, page by page. */
 	Result<std::vector<Extent>> pages(Iova iova) const
 	{
 		std::vector<Extent> extents;

@@ -20,7 +20,7 @@ namespace
 
 const std::string MEMORY = "/sys/devices/system/memory";
 
-/* What the kernel takes offline as one, here until this goes. */
+/* Memory that the kernel takes offline as one, until this goes. */
 class MemoryBlock
 {
 public:

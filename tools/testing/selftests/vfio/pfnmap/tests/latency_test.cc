@@ -227,7 +227,7 @@ void LatencyKilled::expect_gone_soon(const Layout &layout, std::uint64_t shift,
 TEST_F(LatencyKilled, while_faulting)
 {
 	if (has(Part::fast_path))
-		GTEST_SKIP() << "this kernel's MAP_DMA takes no faults";
+		GTEST_SKIP() << "this kernel's MAP_DMA takes no page faults";
 
 	auto layout = whole_bar(Congruence::mod_4k);
 

@@ -135,7 +135,7 @@ TEST_F(LifetimeMixed, two_devices_and_ram)
 		       3 * SZ_PAGE);
 }
 
-/* What else can be asked of a mapping that has nothing in an IOMMU any more. */
+/* More can be asked of a mapping that has nothing in an IOMMU any more. */
 class LifetimeAfter : public LifetimeTest
 {
 protected:

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What tests of a device's end have: a device to open and to close, PFNMAP_SHM's
+ * Tests of a device's end have a device to open and to close, PFNMAP_SHM's
  * or else the spare one, whose BAR is mapped in a container of others. Its last
  * close is that of its last file and its last mmap, and takes all that is mapped
  * of it out of every IOMMU.

@@ -32,7 +32,7 @@ class LookUpTest : public ModuleTest
 protected:
 	static constexpr int ATTEMPTS = 10;
 
-	/* What MAP_DMA gave, and how many pages it has faulted in. */
+	/* The error of MAP_DMA, and how many pages it has faulted in. */
 	struct Outcome {
 		int error = 0;
 		int other_error = 0; /* of who changed the mapping */
@@ -40,8 +40,8 @@ protected:
 	};
 
 	/*
-	 * Maps for reading what has no page table entries yet. The first fault
-	 * lasts until another thread is about to put the same pages in its
+	 * Maps for reading what has no page table entries yet. The first
+	 * page fault lasts until another thread is about to put the same pages in its
 	 * place, with all their entries, but PROT_NONE.
 	 */
 	Outcome map_what_loses_its_permission();
@@ -119,7 +119,7 @@ TEST_F(LookUpTest, permission_goes_meanwhile)
 			EXPECT_TRUE(own_.has_nothing());
 			return;
 		}
-		/* In time, if none was found that needed no fault. */
+		/* In time, if none was found that needed no page fault. */
 		EXPECT_EQ(NR_PAGES, outcome.entered);
 
 		auto unmapped = own_.container->unmap_dma(

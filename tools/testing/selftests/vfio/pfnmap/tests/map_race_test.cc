@@ -22,7 +22,7 @@ namespace pfnmap
 namespace
 {
 
-/* A fatal signal ends a MAP_DMA, with and without faults, and undoes it. */
+/* A fatal signal ends a MAP_DMA, with and without page faults, and undoes it. */
 class MapKilled : public MapTest
 {
 protected:
@@ -104,9 +104,9 @@ void MapKilled::expect_killable(const Layout &layout)
 
 TEST_F(MapKilled, while_faulting)
 {
-	/* There are no faults, and it is over before a signal comes. */
+	/* There are no page faults, and it is over before a signal comes. */
 	if (has(Part::fast_path))
-		GTEST_SKIP() << "this kernel's MAP_DMA takes no faults";
+		GTEST_SKIP() << "this kernel's MAP_DMA takes no page faults";
 	NEED_BAR(LIMIT_MOD_4K);
 
 	/* All that is allowed, and page by page: it must not be over soon. */
@@ -120,7 +120,7 @@ TEST_F(MapKilled, while_faulting)
 TEST_F(MapKilled, while_all_present)
 {
 	if (has(Part::fast_path))
-		GTEST_SKIP() << "this kernel's MAP_DMA takes no faults";
+		GTEST_SKIP() << "this kernel's MAP_DMA takes no page faults";
 	NEED_BAR(LIMIT_MOD_4K);
 
 	std::size_t size = std::min(bar().size, LIMIT_MOD_1G);

@@ -190,7 +190,7 @@ TEST_P(MapVa, present_but_prot_none)
 TEST_P(MapVa, faults)
 {
 	if (GetParam() == Congruence::mod_4k)
-		GTEST_SKIP() << "every page has its own fault";
+		GTEST_SKIP() << "every page has its own page fault";
 
 	std::size_t size = std::min(bar().size, limit());
 	auto layout = Layout::create({bar_part(0, size)}, GetParam());

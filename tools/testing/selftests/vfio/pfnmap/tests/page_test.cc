@@ -116,7 +116,7 @@ TEST_F(PageTest, pin_of_a_bar)
 }
 
 /*
- * A fault handler may let go of mmap_lock, and RAM take the place of what had the
+ * A page fault's handler may let go of mmap_lock, and RAM take the place of what had the
  * fault. It has to be taken for the RAM it is.
  */
 TEST_F(PageTest, replaced_while_a_fault_lets_go_of_the_lock)

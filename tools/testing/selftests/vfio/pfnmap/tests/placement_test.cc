@@ -23,7 +23,7 @@ namespace pfnmap
 namespace
 {
 
-/* What mmap(2) gave for a piece of a BAR. */
+/* The address that mmap(2) gave for a piece of a BAR. */
 class Placed
 {
 public:
@@ -78,7 +78,7 @@ std::size_t alignment_of(std::size_t size)
 class PlacementTest : public DmaTest
 {
 protected:
-	/* What the tests need of the BAR. */
+	/* So much the tests need of the BAR. */
 	static inline const std::size_t LEAST = 8 * SZ_PMD;
 
 	void SetUp() override

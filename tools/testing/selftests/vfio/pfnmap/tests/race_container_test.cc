@@ -220,7 +220,7 @@ public:
 
 	static constexpr int MAPPERS = 2;
 
-	/* What none of the ioctls has when it goes wrong. */
+	/* Errors that none of the ioctls has when it goes wrong. */
 	static constexpr int NEVER_THERE = ENOANO;
 	static constexpr int ALWAYS_THERE = EBADSLT;
 	static constexpr int STAYS_LOCKED = ENOLCK;

@@ -45,7 +45,7 @@ protected:
 	void map_alone(Iova iova, const Layout &layout,
 		       const std::function<void()> &before_each);
 
-	/* What a BAR's page that is gone when it is looked up leads to. */
+	/* @error is that of a BAR's page that is gone when it is looked up. */
 	static void expect_gone(int error)
 	{
 		/* A stock kernel passes on that there was no entry. */
@@ -100,7 +100,7 @@ protected:
 	/* All of @layout is mapped, as far as pages of RAM can be told. */
 	void expect_mapped(Iova iova, const Layout &layout) const;
 
-	/* What race() and race_with_zaps() expect to be mapped. */
+	/* A layout that race() and race_with_zaps() expect to be mapped. */
 	Result<Layout> layout_of(std::vector<Piece> pieces)
 	{
 		pieces_ = std::move(pieces);

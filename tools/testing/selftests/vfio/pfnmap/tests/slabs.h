@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What goes on for long must not use up anything. */
+/* Cycles that go on for long must not use up anything. */
 #ifndef PFNMAP_TESTS_SLABS_H
 #define PFNMAP_TESTS_SLABS_H
 

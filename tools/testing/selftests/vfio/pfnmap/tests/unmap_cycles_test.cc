@@ -11,7 +11,7 @@ namespace pfnmap
 namespace
 {
 
-/* What goes on for long must not use up anything. */
+/* Cycles that go on for long must not use up anything. */
 class UnmapCycles : public UnmapTest
 {
 protected:

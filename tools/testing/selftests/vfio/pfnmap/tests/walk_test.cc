@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What no VFIO device vouches for is looked up in the page tables: table by table
+ * Memory that no VFIO device vouches for is looked up in the page tables: table by table
  * where it is there, and entry by entry where it has to be faulted in; and memory
  * that could be freed is found wherever it is in a run. Needs
  * pfnmap_test_exporter.ko.

@@ -23,7 +23,7 @@ inline constexpr std::uint64_t ENTRY = 64; /* bytes, of a stream or a context */
 inline constexpr std::uint32_t TWO_LEVELS = 1 << 16 | 8 << 6;
 inline constexpr std::uint64_t ACCESSED = 0x400;
 
-/* What is 0 was not made up, but reads like that; what is in a hole cannot be read. */
+/* Words that were not made up read as 0, and those in a hole not at all. */
 class Memory
 {
 public:
