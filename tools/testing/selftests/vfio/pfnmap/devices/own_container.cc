@@ -17,7 +17,7 @@ std::optional<Error> OwnContainer::join_emulated()
 
 	if (!group)
 		return group.error();
-	emulated_.emplace(std::move(*device), std::move(*group));
+	emulated_.emplace(Emulated{std::move(*device), std::move(*group)});
 	if (int error = emulated_->group.set_container(container_))
 		return Error{error,
 			     "VFIO_GROUP_SET_CONTAINER, emulated device"};

@@ -41,7 +41,7 @@ void DmaPairTest::SetUpTestSuite()
 	auto opened = Edu::open((*env)->devices()[0]);
 
 	ASSERT_OK(opened);
-	pair_.emplace(std::move(*env), std::move(*opened));
+	pair_.emplace(Pair{std::move(*env), std::move(*opened)});
 }
 
 void DmaPairTest::TearDownTestSuite()
