@@ -87,9 +87,6 @@ protected:
 		DmaTest::SetUp();
 		if (IsSkipped() || HasFatalFailure())
 			return;
-		own_.open();
-		if (IsSkipped() || HasFatalFailure())
-			return;
 
 		auto fail = FailNth::create();
 
@@ -113,7 +110,6 @@ protected:
 		/* Last set, first put back: that is what signals wait for. */
 		while (!settings_.empty())
 			settings_.pop_back();
-		own_.close();
 		DmaTest::TearDown();
 	}
 

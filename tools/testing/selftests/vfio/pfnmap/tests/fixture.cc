@@ -44,10 +44,18 @@ void DmaTest::SetUp()
 
 	ASSERT_OK(now);
 	before_ = *now;
+	for (FixtureMember *member : members_) {
+		member->open();
+		if (IsSkipped() || HasFatalFailure())
+			return;
+	}
 }
 
 void DmaTest::TearDown()
 {
+	for (FixtureMember *member : members_)
+		member->close();
+
 	/* Only a test that failed has left something to unmap. */
 	auto unmapped = env().container().unmap_dma({}, 0,
 						    VFIO_DMA_UNMAP_FLAG_ALL);

@@ -55,11 +55,25 @@ private:
 /* A parameter's name in that of a test: "mod_2m". */
 std::string congruence_name(const testing::TestParamInfo<Congruence> &info);
 
+/* A member of a fixture that is opened when a test begins, and closed at its end. */
+class FixtureMember
+{
+public:
+	virtual void open() = 0;
+	virtual void close() = 0;
+
+protected:
+	~FixtureMember() = default;
+};
+
 class DmaTest : public testing::Test
 {
 public:
 	/* The devices of all tests; @env outlives them. */
 	static void use(const Environment &env) { env_ = &env; }
+
+	/* For the constructor of @member, which is one of this fixture. */
+	void add(FixtureMember &member) { members_.push_back(&member); }
 
 	static const Environment &env() { return *env_; }
 	static const TestDevice &device() { return env().devices()[0]; }
@@ -152,6 +166,7 @@ private:
 	static inline const Environment *env_;
 
 	std::size_t least_bar_;
+	std::vector<FixtureMember *> members_;
 	Held before_;
 	Iova next_iova_;
 	std::vector<Extent> calls_;

@@ -37,15 +37,6 @@ protected:
 			GTEST_SKIP() << "PFNMAP_ICOUNT is not set: "
 					"time is no count of instructions";
 		DmaTest::SetUp();
-		if (IsSkipped() || HasFatalFailure())
-			return;
-		own_.open();
-	}
-
-	void TearDown() override
-	{
-		own_.close();
-		DmaTest::TearDown();
 	}
 
 	static Result<Layout> whole_bar(Congruence congruence)

@@ -35,9 +35,6 @@ void LifetimeTest::SetUp()
 	DmaTest::SetUp();
 	if (IsSkipped() || HasFatalFailure())
 		return;
-	own_.open();
-	if (IsSkipped() || HasFatalFailure())
-		return;
 	NEED_IOMMU_TABLE();
 	/* A group has one owner. */
 	if (!spare_is_free())
@@ -50,7 +47,6 @@ void LifetimeTest::TearDown()
 {
 	layout_.reset();
 	lent_.reset();
-	own_.close();
 	DmaTest::TearDown();
 }
 

@@ -27,9 +27,6 @@ protected:
 		DmaTest::SetUp();
 		if (IsSkipped() || HasFatalFailure())
 			return;
-		own_.open();
-		if (IsSkipped() || HasFatalFailure())
-			return;
 
 		auto group = ModuleDevice::open_group();
 
@@ -57,7 +54,6 @@ protected:
 				     module_->set_on_fault(PFNMAP_TEST_PLAIN));
 		}
 		module_.reset();
-		own_.close();
 		DmaTest::TearDown();
 	}
 

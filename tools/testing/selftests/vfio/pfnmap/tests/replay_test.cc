@@ -30,16 +30,7 @@ protected:
 		DmaTest::SetUp();
 		if (IsSkipped() || HasFatalFailure())
 			return;
-		own_.open();
-		if (IsSkipped() || HasFatalFailure())
-			return;
 		own_.join_emulated();
-	}
-
-	void TearDown() override
-	{
-		own_.close();
-		DmaTest::TearDown();
 	}
 
 	/* Maps, with no consequence yet. @ram bytes of it are RAM. */

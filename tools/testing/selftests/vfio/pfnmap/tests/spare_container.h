@@ -18,21 +18,22 @@
 namespace pfnmap
 {
 
-class SpareContainer
+class SpareContainer final : public FixtureMember
 {
 public:
 	/* @test has this as a member. */
-	explicit SpareContainer(DmaTest &test) : test_(test) {}
+	explicit SpareContainer(DmaTest &test) : test_(test) { test.add(*this); }
+	SpareContainer(const SpareContainer &) = delete;
+	SpareContainer &operator=(const SpareContainer &) = delete;
 
 	/* The device's PCI address; it is bound to vfio-pci. */
 	static void use(std::string bdf) { bdf_ = std::move(bdf); }
 	static const std::string &bdf() { return bdf_; }
 	static Result<Group> open_group();
 
-	/* For SetUp(): opens both, or skips the test. */
-	void open();
-	/* For TearDown() */
-	void close();
+	/* Opens both, or skips the test. */
+	void open() override;
+	void close() override;
 
 	/* Puts the group in and, if it is the first, chooses the IOMMU. */
 	[[nodiscard]] int join(unsigned long type = VFIO_TYPE1v2_IOMMU);
@@ -78,20 +79,6 @@ class OwnContainerTest : public DmaTest
 {
 protected:
 	OwnContainerTest() : DmaTest(BAR) {}
-
-	void SetUp() override
-	{
-		DmaTest::SetUp();
-		if (IsSkipped() || HasFatalFailure())
-			return;
-		own_.open();
-	}
-
-	void TearDown() override
-	{
-		own_.close();
-		DmaTest::TearDown();
-	}
 
 	SpareContainer own_{*this};
 };
