@@ -39,10 +39,7 @@ void LifetimeMixed::expect_some_go(const std::vector<Part> &parts,
 
 	for (const Part &part : parts)
 		pieces.push_back(part.piece);
-	make_layout(pieces);
-	if (HasFatalFailure())
-		return;
-	map_layout();
+	make_and_map(pieces);
 	if (HasFatalFailure())
 		return;
 	EXPECT_TRUE(holds(ram));
@@ -146,10 +143,7 @@ protected:
 		LifetimeTest::SetUp();
 		if (IsSkipped() || HasFatalFailure())
 			return;
-		make_layout();
-		if (HasFatalFailure())
-			return;
-		map_layout();
+		make_and_map();
 	}
 };
 

@@ -93,15 +93,20 @@ void LifetimeTest::map_layout()
 	ASSERT_TRUE(is_mapped());
 }
 
+void LifetimeTest::make_and_map(std::vector<Piece> pieces)
+{
+	make_layout(std::move(pieces));
+	if (HasFatalFailure())
+		return;
+	map_layout();
+}
+
 void LifetimeTest::lend_and_map(Through through)
 {
 	lend(through);
 	if (HasFatalFailure())
 		return;
-	make_layout();
-	if (HasFatalFailure())
-		return;
-	map_layout();
+	make_and_map();
 }
 
 testing::AssertionResult LifetimeTest::is_gone_soon(const std::string &bdf)

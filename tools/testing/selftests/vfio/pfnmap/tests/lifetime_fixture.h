@@ -60,7 +60,10 @@ protected:
 
 	/* Maps all of layout_ in the Environment's container, at iova_. */
 	void map_layout();
-	/* lend(), make_layout() and map_layout() */
+	/* make_layout() and map_layout() */
+	void make_and_map(std::vector<Piece> pieces);
+	void make_and_map() { make_and_map({lent_part(0, size())}); }
+	/* lend() and make_and_map() */
 	void lend_and_map(Through through = Through::group);
 
 	/* munmap() and close(): with no other file of it, the last close. */

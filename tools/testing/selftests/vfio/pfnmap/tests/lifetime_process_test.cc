@@ -46,10 +46,7 @@ protected:
 
 void LifetimeProcess::expect_child_keeps(bool keep_mmap, int signal)
 {
-	make_layout();
-	if (HasFatalFailure())
-		return;
-	map_layout();
+	make_and_map();
 	if (HasFatalFailure())
 		return;
 

@@ -224,10 +224,7 @@ TEST_F(Lifetime, every_container)
 {
 	NEED_FREE_SPARE();
 	ASSERT_ERRNO(0, own_.join());
-	make_layout();
-	if (HasFatalFailure())
-		return;
-	map_layout();
+	make_and_map();
 	if (HasFatalFailure())
 		return;
 
@@ -272,10 +269,7 @@ TEST_F(Lifetime, second_file)
 	auto second = lent().open_another();
 
 	ASSERT_OK(second);
-	make_layout();
-	if (HasFatalFailure())
-		return;
-	map_layout();
+	make_and_map();
 	if (HasFatalFailure())
 		return;
 	close_all();
@@ -314,10 +308,7 @@ TEST_F(Lifetime, mapped_from_second_file)
 
 TEST_F(Lifetime, decode_off_keeps_it)
 {
-	make_layout();
-	if (HasFatalFailure())
-		return;
-	map_layout();
+	make_and_map();
 	if (HasFatalFailure())
 		return;
 	ASSERT_ERRNO(0, lent().device().set_memory_decode(false));
@@ -336,10 +327,7 @@ TEST_F(Lifetime, reset_keeps_it)
 	ASSERT_OK(info);
 	if (!(info->flags & VFIO_DEVICE_FLAGS_RESET))
 		GTEST_SKIP() << "the device cannot be reset";
-	make_layout();
-	if (HasFatalFailure())
-		return;
-	map_layout();
+	make_and_map();
 	if (HasFatalFailure())
 		return;
 	EXPECT_EQ(0, ioctl(lent().device().device.fd(), VFIO_DEVICE_RESET));
