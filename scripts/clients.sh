@@ -121,7 +121,7 @@ table() {
 	done | jq -s . >"$WORK_TMP/clients.json"
 	mkdir -p "$(dirname "$RESULTS")"
 	cp "$WORK_TMP/clients.json" "$RESULTS"
-	jq -r --arg stock "$STOCK" --arg pfnmap "$PFNMAP" \
+	jq -r -L "$LAB_TOP/scripts/lib" --arg stock "$STOCK" --arg pfnmap "$PFNMAP" \
 		-f "$LAB_TOP/scripts/lib/clients.jq" "$RESULTS"
 }
 

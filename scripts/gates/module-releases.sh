@@ -14,9 +14,8 @@ source "$LAB_TOP/scripts/lib/modules.sh"
 # and to the package's version there
 declare -A SUITES=() VERSIONS=()
 offered_releases() {
-	local suite version release offered own
-	own=$(base_field "$BASE" Suite)
-	for suite in "${own:-$(machine_release)}" $(distribution_suites); do
+	local suite version release offered
+	for suite in "$OWN_SUITE" $(distribution_suites); do
 		apt_update_suite "$suite" || skip "this machine's mirror has no $suite"
 		apt_of "$suite" apt-cache madison "$PACKAGE" >"$WORK_TMP/offered"
 		offered=$(awk '$NF == "Packages" { print $3 }' "$WORK_TMP/offered" | sort -Vu)
@@ -58,21 +57,21 @@ vfio_files() {
 }
 
 # fetch_vfio RELEASE: sets RELEASE_VFIO to where its drivers/vfio and VFIO's headers
-# are. They stay there; the source does not, if it was fetched for this alone.
+# are. They stay there; the source of another suite than the base's does not.
 fetch_vfio() {
 	local version=${VERSIONS[$1]} suite=${SUITES[$1]}
 	RELEASE_VFIO=$LAB_DIR/fetch/$BASE/vfio/${version//:/%3a}
 	[[ ! -d $RELEASE_VFIO ]] || return 0
-	rm -rf "$RELEASE_VFIO.new"
-	mkdir -p "$RELEASE_VFIO.new"
-	TARBALL=$LAB_DIR/fetch/$BASE/releases/${version//:/%3a}.tar.xz
-	[[ $version != "$(source_version "$BASE")" ]] || TARBALL=$LAB_DIR/fetch/$BASE/$PACKAGE.tar.xz
-	if [[ ! -f $TARBALL ]]; then
+	if [[ $suite == "$OWN_SUITE" ]]; then
+		release_tarball "$version"
+	else
 		say "fetching $PACKAGE $version"
 		TARBALL=$WORK_TMP/source/usr/src/$PACKAGE.tar.xz
 		apt_unpack "$suite" "$WORK_TMP/source" "$PACKAGE=$version" ||
 			fail "$suite offers $PACKAGE $version, but it cannot be downloaded"
 	fi
+	rm -rf "$RELEASE_VFIO.new"
+	mkdir -p "$RELEASE_VFIO.new"
 	tar -C "$RELEASE_VFIO.new" --strip-components=1 --wildcards -xJf "$TARBALL" \
 		'*/drivers/vfio/*' '*/include/*vfio*.h'
 	rm -rf "$WORK_TMP/source"
@@ -94,6 +93,8 @@ gate_start "$@"
 modules=$(base_field "$BASE" Modules)
 [[ -n $modules ]] || skip "series/$BASE/BASE names no Modules"
 PACKAGE=$(base_field "$BASE" Package)
+OWN_SUITE=$(base_field "$BASE" Suite)
+OWN_SUITE=${OWN_SUITE:-$(machine_release)}
 vfio_files
 offered_releases
 wrong=''

@@ -39,7 +39,7 @@ measured_bases() {
 
 # clients_table STOCK PFNMAP FILE: what lab clients has measured
 clients_table() {
-	jq -r --arg stock "$1" --arg pfnmap "$2" -f "$LAB_TOP/scripts/lib/clients.jq" \
+	jq -r -L "$LAB_TOP/scripts/lib" --arg stock "$1" --arg pfnmap "$2" -f "$LAB_TOP/scripts/lib/clients.jq" \
 		"$LAB_TOP/results/$DEFAULT_BASE/$3" >"$WORK_TMP/clients" || return
 	sed 's/^/    /' "$WORK_TMP/clients"
 }
