@@ -4,10 +4,11 @@
 #
 # Test the lab itself and the series (`lab check`, `lab unit`, `lab demo` on a bare
 # machine) on the host, then build the pfnmap kernel of each base and run in it, on
-# each machine of scripts/machines, what scripts/suites lists; also a few mutants
-# (`lab mutants`), a kernel out of a Debian package, and Debian 12's own kernel with the
-# modules of `lab modules`, whose package is tried (`lab dkms --try`). The results are
-# shown part by part (KTAP) and kept in .lab/log/test-*.ktap; the last line counts them:
+# each machine of scripts/machines, what scripts/suites lists; also the kernel's own
+# selftests (`lab selftests`), a few mutants (`lab mutants`), a kernel out of a Debian
+# package, and Debian 12's own kernel with the modules of `lab modules`, whose package is
+# tried (`lab dkms --try`). The results are shown part by part (KTAP) and kept in
+# .lab/log/test-*.ktap; the last line counts them:
 #
 #   N passed, N failed, N skipped
 #
@@ -179,6 +180,10 @@ if [[ -n $guest ]]; then
 		start_part "$name" "$kernel" "$machine" \
 			bash "$LAB_TOP/scripts/boot.sh" "$kernel" -m "$machine" "${words[@]}"
 	done < <(parts test)
+	# The selftests that the newest series has for the kernel's tree.
+	kernel=$NEWEST_BASE-pfnmap
+	[[ -z ${BUILT[$kernel]:-} ]] || start_part "selftests-$kernel-intel" "$kernel" intel \
+		bash "$LAB_TOP/scripts/selftests.sh" "$kernel" -m intel
 	# Debian 12's own kernel with our modules.
 	kernel=debian12-$DEFAULT_BASE-pfnmap
 	start_part "harness-$kernel-intel" "$kernel" intel bash "$LAB_TOP/scripts/boot.sh" \
