@@ -22,7 +22,10 @@ class SpareContainer final : public FixtureMember
 {
 public:
 	/* @test has this as a member. */
-	explicit SpareContainer(DmaTest &test) : test_(test) { test.add(*this); }
+	explicit SpareContainer(DmaTest &test) : test_(test)
+	{
+		test.add(*this);
+	}
 	SpareContainer(const SpareContainer &) = delete;
 	SpareContainer &operator=(const SpareContainer &) = delete;
 
