@@ -247,7 +247,7 @@ Result<Pfn> pfn_at(Vaddr vaddr)
 	return Pfn{pfn};
 }
 
-Result<PhysRange> first_ram()
+Result<std::vector<PhysRange>> system_ram()
 {
 	auto text = read_file("/proc/iomem");
 
@@ -255,30 +255,31 @@ Result<PhysRange> first_ram()
 		return text.error();
 
 	std::istringstream lines(*text);
+	std::vector<PhysRange> ranges;
 	PhysRange range;
 
-	for (std::string line; std::getline(lines, line);) {
-		if (!line.ends_with(" : System RAM") ||
+	for (std::string line; std::getline(lines, line);)
+		if (line.ends_with(" : System RAM") &&
 		    std::sscanf(line.c_str(), "%" SCNx64 "-%" SCNx64,
-				&range.first.value, &range.last.value) != 2)
-			continue;
-		/* All addresses are 0 for who may not know them. */
-		if (!range.last.value)
-			return Error{EPERM, "/proc/iomem"};
-		return range;
-	}
-	return Error{ENODATA, "/proc/iomem"};
+				&range.first.value, &range.last.value) == 2)
+			ranges.push_back(range);
+	if (ranges.empty())
+		return Error{ENODATA, "/proc/iomem"};
+	/* All addresses are 0 for who may not know them. */
+	if (!range.last.value)
+		return Error{EPERM, "/proc/iomem"};
+	return ranges;
 }
 
 Result<std::optional<Pfn>> find_pfns(std::span<const bool> reserved)
 {
-	auto ram = first_ram();
+	auto ram = system_ram();
 
 	if (!ram)
 		return ram.error();
 
 	std::uint64_t first = std::max(std::uint64_t{1},
-				       ram->first.value / SZ_PAGE);
+				       ram->front().first.value / SZ_PAGE);
 	auto flags = read_words("/proc/kpageflags", first,
 				64 * SZ_1M / SZ_PAGE);
 

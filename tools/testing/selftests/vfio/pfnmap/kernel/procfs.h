@@ -67,8 +67,8 @@ Result<std::size_t> anon_huge_bytes(Vaddr vaddr);
 /* The page frame present at @vaddr. ENXIO if none is, EPERM if not root. */
 Result<Pfn> pfn_at(Vaddr vaddr);
 
-/* The lowest RAM of the machine. EPERM if not root. */
-Result<PhysRange> first_ram();
+/* The machine's RAM, in order of its addresses, at least one. EPERM if not root. */
+Result<std::vector<PhysRange>> system_ram();
 
 /*
  * The first of consecutive page frames in 64 MiB from the lowest RAM on that have

@@ -3,10 +3,8 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cinttypes>
 #include <cstdio>
 #include <functional>
-#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -20,31 +18,14 @@ namespace pfnmap
 namespace
 {
 
-/* The machine's RAM, from /proc/iomem's "first-last : System RAM". */
-std::vector<PhysRange> find_ram()
-{
-	auto iomem = read_file("/proc/iomem");
-	std::istringstream lines(iomem ? *iomem : "");
-	std::vector<PhysRange> ranges;
-
-	for (std::string line; std::getline(lines, line);) {
-		PhysRange range;
-
-		if (line.ends_with(" : System RAM") &&
-		    std::sscanf(line.c_str(), "%" SCNx64 "-%" SCNx64,
-				&range.first.value, &range.last.value) == 2)
-			ranges.push_back(range);
-	}
-	return ranges;
-}
-
 bool is_ram(Phys phys)
 {
-	static const std::vector<PhysRange> ranges = find_ram();
+	static const auto ranges = system_ram();
 
-	return std::ranges::any_of(ranges, [&](const PhysRange &range) {
-		return range.first <= phys && phys <= range.last;
-	});
+	return ranges &&
+	       std::ranges::any_of(*ranges, [&](const PhysRange &range) {
+		       return range.first <= phys && phys <= range.last;
+	       });
 }
 
 } // namespace
