@@ -3,8 +3,8 @@
 # lab test [--host | --guest] [--dry-run] [--install-only] - test all there is
 #
 # Test the lab itself and the series (`lab check`, `lab unit`, `lab demo` on a bare
-# machine) on the host, then build the pfnmap kernel of each base and run in it, on
-# each machine of scripts/machines, what scripts/suites lists; also the kernel's own
+# machine) on the host, then build the pfnmap kernel of each base, for x86 and arm64, and
+# run in it, on each machine of scripts/machines, what scripts/suites lists; also the kernel's own
 # selftests (`lab selftests`), a few mutants (`lab mutants`), a kernel out of a Debian
 # package, and Debian 12's own kernel with the modules of `lab modules`, whose package is
 # tried (`lab dkms --try`). The results are shown part by part (KTAP) and kept in
@@ -30,7 +30,7 @@ source "$LAB_TOP/scripts/lib/ktap.sh"
 source "$LAB_TOP/scripts/lib/machines.sh"
 
 # Estimates, for two cores, from nothing; and what .lab/ may take in the end.
-MINUTES=80 DISK=25 MEMORY=12
+MINUTES=90 DISK=25 MEMORY=12
 
 host='' guest='' dry_run='' install_only='' jobs=2
 args_flag host --host
@@ -159,6 +159,7 @@ done
 # slow are lab soak's.
 if [[ -n $host ]]; then
 	start_part unit - - bash "$LAB_TOP/scripts/unit.sh"
+	start_part unit-mutants - - bash "$LAB_TOP/scripts/unit.sh" --mutants
 	for folder in "$LAB_TOP"/tests/*/; do
 		folder=$(basename "$folder")
 		[[ $folder != base ]] || continue

@@ -102,6 +102,21 @@ TEST_P(SmmuGranule, reads_what_was_mapped_at_random)
 	}
 }
 
+/* What is left of one that was valid. */
+TEST_P(SmmuGranule, an_entry_that_is_not_valid_is_none)
+{
+	const Format &format = GetParam();
+	Extent leaf = extent(format.leaf(2), 0, format.leaf(2));
+
+	for (unsigned int level : {2U, 3U}) {
+		Smmu smmu(format);
+
+		smmu.map(leaf, level);
+		smmu.page_entry(leaf.iova.value, level) &= ~std::uint64_t{1};
+		EXPECT_EQ(value_of(smmu.walk()), Extents{});
+	}
+}
+
 TEST_P(SmmuGranule, an_entry_that_makes_no_sense_is_told)
 {
 	const Format &format = GetParam();

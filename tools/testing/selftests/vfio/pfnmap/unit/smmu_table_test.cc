@@ -57,6 +57,17 @@ TEST(SmmuTable, what_translates_nothing_has_no_table)
 	EXPECT_EQ(ENODATA, error_of(Smmu(PAGES_4K).walk(1 << 16)));
 }
 
+/* Whatever is in memory there. */
+TEST(SmmuTable, a_stream_table_has_an_end)
+{
+	Smmu smmu(PAGES_4K);
+
+	smmu.copy_entry((1 << 16) - 1);
+	smmu.copy_entry(1 << 16);
+	EXPECT_EQ(value_of(smmu.walk((1 << 16) - 1)), Extents{});
+	EXPECT_EQ(ENODATA, error_of(smmu.walk(1 << 16)));
+}
+
 TEST(SmmuTable, a_stream_or_context_that_makes_no_sense_is_told)
 {
 	Smmu nested(PAGES_4K), old(PAGES_4K), two(PAGES_4K), size(PAGES_4K);
@@ -98,6 +109,8 @@ TEST(SmmuTable, reads_a_stream_table_of_two_levels)
 	EXPECT_EQ(ENODATA, error_of(smmu.walk()));
 	descriptor = table | 5;
 	EXPECT_EQ(value_of(smmu.walk()), leaves);
+	smmu.copy_entry(Smmu::STREAM + 7);
+	EXPECT_EQ(value_of(smmu.walk(Smmu::STREAM + 7)), leaves);
 	descriptor = table | (span + 1);
 	EXPECT_EQ(EBADMSG, error_of(smmu.walk()));
 	smmu.memory.put_hole(STREAM_TABLE_2 + 8);

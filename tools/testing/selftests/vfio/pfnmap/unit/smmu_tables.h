@@ -99,6 +99,14 @@ public:
 		return memory[CONTEXTS + nth * 8];
 	}
 
+	/* @stream gets the same entry. */
+	void copy_entry(std::uint32_t stream)
+	{
+		for (unsigned int nth : {0U, 1U})
+			memory[STREAM_TABLE + stream * ENTRY + nth * 8] =
+				entry(nth);
+	}
+
 	/* The entry at @level for @iova, in tables that come to be. */
 	std::uint64_t &page_entry(std::uint64_t iova, unsigned int level)
 	{
