@@ -1,23 +1,26 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# lab bench [BASE...] [--quick] [--readme] - measure all there is to compare
+# lab bench [PLATFORM...] [--quick] [--readme] - measure all there is to compare
 #
-# Build the stock and the patched kernel of each BASE (default: all), boot them
-# in QEMU with the same devices and measure what it costs to map BARs and RAM,
-# to unmap them, to close and to replay a container. scripts/cells lists what is
-# measured. QEMU counts instructions (-icount), and other boots count page faults
-# and calls, so that the figures are the same on any machine, run after run.
+# Build the stock and the patched kernel of each PLATFORM, boot them in QEMU with
+# the same devices and measure what it costs to map BARs and RAM, to unmap them, to
+# close and to replay a container. scripts/cells lists what is measured. QEMU counts
+# instructions (-icount), and other boots count page faults and calls, so that the
+# figures are the same on any machine, run after run.
 #
-# It takes about 20 minutes. What was measured is kept in .lab/bench/ and not
+# A PLATFORM is a base, and what its kernels are built for: 6.12, 6.12-arm64,
+# 6.12-arm64-64k. Default: each base on x86 and arm64, and the last of these.
+#
+# It takes about 30 minutes. What was measured is kept in .lab/bench/ and not
 # measured again unless the kernel, the benchmark or the cell has changed, so a
 # run that was stopped goes on where it was. Writes
 #
-#   results/BASE/bench.json   google-benchmark's format, all kernels of BASE;
-#                             counts.json beside has what was counted
-#   results/BASE/bench.txt    tables of 72 columns, which are printed as well
-#   results/size.svg, counts.svg   plots, with the data beside (.dat)
+#   results/PLATFORM/bench.json   google-benchmark's format, both kernels;
+#                                 counts.json beside has what was counted
+#   results/PLATFORM/bench.txt    tables of 72 columns, which are printed as well
+#   results/size.svg, counts.svg  plots of x86, with the data beside (.dat)
 #
-#   --quick     a few small cells, in under 3 minutes; does not write results/
+#   --quick     a few small cells, x86, in under 3 minutes; does not write results/
 #   --readme    put the figures into README.md and the cover letters, too, as
 #               `lab figures` does
 #   -j N        so many VMs at a time, default 2
@@ -32,8 +35,8 @@ source "$LAB_TOP/scripts/lib/guest.sh"
 # shellcheck source=scripts/lib/bench.sh
 source "$LAB_TOP/scripts/lib/bench.sh"
 
-bases=() quick='' readme='' no_build='' jobs=2
-args_operand bases '[BASE...]'
+platforms=() quick='' readme='' no_build='' jobs=2
+args_operand platforms '[PLATFORM...]'
 args_flag quick --quick
 args_flag readme --readme
 args_flag no_build --no-build
@@ -42,12 +45,25 @@ parse_args "$@"
 ((jobs)) || usage_error "-j needs a number that is not 0"
 set=full
 [[ -z $quick ]] || set=quick
-((${#bases[@]})) || bases=("${BASES[@]}")
+if ((!${#platforms[@]})); then
+	platforms=("${BASES[@]}")
+	[[ $set != full ]] ||
+		platforms+=("${BASES[@]/%/-arm64}" "$DEFAULT_BASE-arm64-64k")
+fi
 [[ -z $readme || $set == full ]] || usage_error "--quick measures too little for --readme"
-for base in "${bases[@]}"; do
-	parse_kernel "$base-pfnmap"
+
+# kernel_of PLATFORM stock|pfnmap: its name
+kernel_of() {
+	local base=${1%%-*}
+	echo "$base-$2${1#"$base"}"
+}
+
+groups=()
+for platform in "${platforms[@]}"; do
+	parse_kernel "$(kernel_of "$platform" pfnmap)"
+	mapfile -t -O "${#groups[@]}" groups < <(architecture_groups kernel harness vm)
 done
-need source kernel harness vm table plot
+need source "${groups[@]}" table plot
 tmpdir
 
 out=$LAB_DIR/bench
@@ -58,24 +74,26 @@ mkdir -p "$out"
 
 # find_kernels: those that can be measured in `kernels`, others are told
 find_kernels() {
-	local base flavour status
+	local platform flavour kernel status
 	kernels=()
-	for base in "${bases[@]}"; do
+	for platform in "${platforms[@]}"; do
 		for flavour in stock pfnmap; do
+			kernel=$(kernel_of "$platform" "$flavour")
+			parse_kernel "$kernel"
 			status=0
 			if [[ -z $no_build ]]; then
-				bash "$LAB_TOP/scripts/build.sh" "$base-$flavour" || status=$?
-			elif [[ ! -f $LAB_DIR/build/$base-$flavour/arch/x86/boot/bzImage ]]; then
-				say "$base-$flavour: skipped, it is not built"
+				bash "$LAB_TOP/scripts/build.sh" "$kernel" || status=$?
+			elif [[ ! -f $IMAGE ]]; then
+				say "$kernel: skipped, it is not built"
 				continue
 			fi
 			if ((status == 4)); then
-				say "$base: skipped, its source package is not to be had (see above)"
+				say "$platform: skipped, its source package is not to be had (see above)"
 				break
 			elif ((status)); then
-				die "$base-$flavour does not build"
+				die "$kernel does not build"
 			fi
-			kernels+=("$base-$flavour")
+			kernels+=("$kernel")
 		done
 	done
 	((${#kernels[@]})) || die "there is no kernel to measure"
@@ -108,8 +126,9 @@ guest_command() {
 
 # cell_stamp KERNEL: changes when the kernel, the benchmark or the cell does
 cell_stamp() {
+	parse_kernel "$1"
 	{
-		cat "$LAB_DIR/build/$1/arch/x86/boot/bzImage" "$LAB_DIR/harness/${1%-*}/pfnmap_bench"
+		cat "$IMAGE" "$LAB_DIR/harness/$BASE$ARCH_SUFFIX/pfnmap_bench"
 		echo "$CELL_SIZES $CELL_ROWS $CELL_OPTIONS"
 		guest_command
 	} | sha256sum | cut -d' ' -f1
@@ -177,46 +196,53 @@ measure_all() {
 
 # --- results ---------------------------------------------------------------
 
-# rows BASE: all that was measured of it, a JSON array
-rows() {
+# rows_of PLATFORM: all that was measured of it, a JSON array
+rows_of() {
 	local of=() file
 	for file in "${files[@]}"; do
-		[[ $file != "$out/$1-"* ]] || of+=("$file")
+		case $file in
+		"$out/$(kernel_of "$1" stock)/"* | "$out/$(kernel_of "$1" pfnmap)/"*) of+=("$file") ;;
+		esac
 	done
 	bench_jq '[inputs | cell_rows(input_filename; .)]' -n "${of[@]}"
 }
 
-# context BASE: instead of what google-benchmark says of a CPU that is emulated
+# context PLATFORM: instead of what google-benchmark says of a CPU that is emulated
 context() {
-	jq -n --arg package "$(base_field "$1" Package) $(source_version "$1")" \
-		--arg qemu "$(qemu-system-x86_64 --version | sed -n 1p)" \
+	parse_kernel "$(kernel_of "$1" pfnmap)"
+	jq -n --arg package "$(base_field "$BASE" Package) $(source_version "$BASE")" \
+		--arg qemu "$("$ARCH_QEMU" --version | sed -n 1p)" \
 		--arg compiler "$(sed -n 's/^CONFIG_CC_VERSION_TEXT="\(.*\)"/\1/p' \
-			"$LAB_DIR/build/$1-pfnmap/.config" 2>/dev/null)" \
+			"$BUILD/.config" 2>/dev/null)" \
 		'{executable: "pfnmap_bench", source: $package, compiler: $compiler, emulator: $qemu}'
 }
 
-# write_base BASE DIRECTORY: bench.json, counts.json and bench.txt
-write_base() {
-	local base=$1 dir=$2 all=$WORK_TMP/$1.rows context
+# write_platform PLATFORM DIRECTORY: bench.json, counts.json and bench.txt
+write_platform() {
+	local platform=$1 dir=$2 all=$WORK_TMP/$1.rows context
 	mkdir -p "$dir"
-	rows "$base" >"$all"
+	rows_of "$platform" >"$all"
 	bench_jq '.[] | select(.error_occurred) | "\(.name): \(.error_message)"' -r "$all" |
 		sed 's/^/lab: no figure for /' >&2
 	bench_jq 'map(select(.error_occurred | not)) | unique_names' "$all" >"$all.good"
-	context=$(context "$base")
+	context=$(context "$platform")
 	bench_jq 'results($context; map(select(is_timed)))' \
 		--argjson context "$context" "$all.good" >"$dir/bench.json"
 	bench_jq 'results($context; map(select(is_timed | not)))' \
 		--argjson context "$context" "$all.good" >"$dir/counts.json"
-	bench_jq 'text($base; .)' -r --arg base "$base" "$all.good" >"$dir/bench.txt"
-	printf '%s\n\n' "$base"
+	bench_jq 'text($platform; .)' -r --arg platform "$platform" "$all.good" >"$dir/bench.txt"
+	printf '%s\n\n' "$platform"
 	cat "$dir/bench.txt"
 }
 
-# plot DIRECTORY
+# plot DIRECTORY: the bases on x86, if one of them was measured
 plot() {
-	local dir=$1 size columns
-	jq -s add "$WORK_TMP"/*.rows.good >"$WORK_TMP/rows"
+	local dir=$1 size columns of=()
+	for platform in "${platforms[@]}"; do
+		[[ $platform == *-* ]] || of+=("$WORK_TMP/$platform.rows.good")
+	done
+	((${#of[@]})) || return 0
+	jq -s add "${of[@]}" >"$WORK_TMP/rows"
 	bench_jq 'size_data(.)' -r "$WORK_TMP/rows" >"$dir/size.dat"
 	bench_jq 'count_data(.)' -r "$WORK_TMP/rows" >"$dir/counts.dat"
 	size=$(sed -n '1s/^"\([^"]*\)".*/\1/p' "$dir/counts.dat")
@@ -229,20 +255,21 @@ declare -A running=()
 files=() ended=0 failed=0 total=0
 find_kernels
 measured=()
-for base in "${bases[@]}"; do
-	[[ " ${kernels[*]} " == *" $base-"* ]] || continue
-	build_initramfs "$base"
-	measured+=("$base")
+for platform in "${platforms[@]}"; do
+	parse_kernel "$(kernel_of "$platform" pfnmap)"
+	[[ " ${kernels[*]} " == *" $KERNEL "* ]] || continue
+	build_initramfs "$BASE"
+	measured+=("$platform")
 done
-bases=("${measured[@]}")
+platforms=("${measured[@]}")
 measure_all
 ((!failed)) || die "$failed cells failed; another run measures these only"
 
 results=$LAB_TOP/results
 [[ $set == full ]] || results=$out/results
 mkdir -p "$results"
-for base in "${bases[@]}"; do
-	write_base "$base" "$results/$base"
+for platform in "${platforms[@]}"; do
+	write_platform "$platform" "$results/$platform"
 done
 plot "$results"
 [[ -z $readme ]] || bash "$LAB_TOP/scripts/figures.sh"

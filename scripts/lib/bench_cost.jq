@@ -31,11 +31,11 @@ def fit_header:
 	fit_line("instructions"; ""; ["a leaf", "a fault", "a page"]; ["and", "r2"]);
 
 # One slope at least: that which explains most, and any that explains nearly all
-def fits($base; $rows):
+def fits($platform; $rows):
 	[$rows[] | select(.cell == "sweep")] as $sweep
 	| ($sweep | keys_of | map(.row) | unique)[] as $row
 	| ("stock", "pfnmap") as $who
-	| [$sweep[] | select(.kernel == $base + "-" + $who and .row == $row)]
+	| [$sweep[] | select(.kernel == kernel_of($platform; $who) and .row == $row)]
 	| select(length > 2)
 	| [fit_by(.; .least_leaves), fit_by(.; .least_faults), fit_by(.; .bytes / 4096)] as $fits
 	| ($fits | map(select(. != null)) | max_by(.r2)) as $best
@@ -52,8 +52,8 @@ def floor_header: floor_line("pfnmap, and the floor";
 
 # The largest that was counted of each row that maps BARs. "instr." are those
 # for each entry that has to be written to the IOMMU's table.
-def floors($base; $rows):
-	($base + "-pfnmap") as $kernel
+def floors($platform; $rows):
+	kernel_of($platform; "pfnmap") as $kernel
 	| [$rows[] | select((is_timed | not) and .kernel == $kernel and .least_leaves and .leaves)]
 	| group_by(.row)[] | max_by(.bytes)
 	| estimate($rows; $kernel; .row; .bytes; null) as $t

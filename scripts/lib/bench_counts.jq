@@ -11,9 +11,9 @@ def count_line($row; $who; $counts):
 def count_names: ["faults", "walks", "lookups", "map_calls", "unmap_calls", "leaves"];
 
 # Of the sizes that both kernels counted
-def counts_table($base; $rows):
+def counts_table($platform; $rows):
 	[$rows[] | select(is_timed | not)] as $counts
-	| [$counts[] | select(.kernel == $base + "-stock") | {row, bytes}] as $both
+	| [$counts[] | select(.kernel == kernel_of($platform; "stock")) | {row, bytes}] as $both
 	| (if $both == [] then $counts else $both end | keys_of) as $keys
 	| ($keys | map(select(.row | test("^map/bar/")).bytes) | min | size_name) as $size
 	| count_line("calls, " + $size; "";
@@ -21,20 +21,20 @@ def counts_table($base; $rows):
 	  ($keys[]
 	   | . as {$row, $bytes}
 	   | ("stock", "pfnmap") as $who
-	   | first($counts[] | select(.kernel == $base + "-" + $who and .row == $row and
+	   | first($counts[] | select(.kernel == kernel_of($platform; $who) and .row == $row and
 				      .bytes == $bytes)) as $c
 	   | count_line(if $who == "stock" or $both == [] then $row else "" end; $who;
 			[count_names[] as $n | $c[$n] | number]));
 
 # KiB of the CPU's page tables that a first map or an access to each page fills
-def tables_table($base; $rows):
+def tables_table($platform; $rows):
 	[$rows[] | select((is_timed | not) and (.row | test("^(map/bar/.*/first|access/.*)$")) and .table_bytes != null)] as $counts
-	| [$counts[] | select(.kernel == $base + "-stock") | {row, bytes}] as $both
+	| [$counts[] | select(.kernel == kernel_of($platform; "stock")) | {row, bytes}] as $both
 	| if $both == [] then empty else
 	  count_line("page tables, " + ($both[0].bytes | size_name); ""; ["stock", "pfnmap"]),
 	  ($both[] | . as {$row, $bytes}
 	   | count_line($row; "KiB";
 			[("stock", "pfnmap") as $who
-			 | first($counts[] | select(.kernel == $base + "-" + $who and .row == $row and
+			 | first($counts[] | select(.kernel == kernel_of($platform; $who) and .row == $row and
 						    .bytes == $bytes)).table_bytes / 1024 | number]))
 	  end;

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # The rows of the cells that ./lab bench has measured. A row is an object of google-
-# benchmark's with .kernel, .cell and .row beside; $rows are all of a base. A time is in
+# benchmark's with .kernel, .cell and .row beside; $rows are all of a platform. A time is in
 # us of a guest whose ns is one instruction. Included, never run.
 
 include "words";
+
+# The name of a platform's kernel, $who being stock or pfnmap: 6.12-stock-arm64
+def kernel_of($platform; $who):
+	($platform | split("-")) as $words | [$words[0], $who] + $words[1:] | join("-");
 
 # The THP policy a cell of that name sets, or null
 def policy: if startswith("thp-") then ltrimstr("thp-") else null end;

@@ -20,28 +20,28 @@ def header($what; $rows):
 
 # What is shown of $part: the sizes a patched kernel measured, if it did
 def keys_shown:
-	[.[] | select(.kernel | endswith("-pfnmap"))] as $pfnmap
+	[.[] | select(.kernel | test("-pfnmap(-|$)"))] as $pfnmap
 	| if $pfnmap == [] then keys_of else $pfnmap | keys_of end;
 
 # $part: those of $rows that the section is about
-def section($base; $what; $rows; $part):
+def section($platform; $what; $rows; $part):
 	if $part == [] then empty else
 	header($what; $rows),
 	($part[0].cell | policy) as $thp
 	| ($part | keys_shown)[]
 	| . as {$row, $bytes}
-	| estimate($rows; $base + "-stock"; $row; $bytes; $thp) as $stock
-	| estimate($rows; $base + "-pfnmap"; $row; $bytes; $thp) as $pfnmap
+	| estimate($rows; kernel_of($platform; "stock"); $row; $bytes; $thp) as $stock
+	| estimate($rows; kernel_of($platform; "pfnmap"); $row; $bytes; $thp) as $pfnmap
 	| ($row | dmabuf_row) as $peer
-	| (["-pfnmap", "-stock"]
-	   | map(estimate($rows; $base + .; $peer; $bytes; null))
+	| (["pfnmap", "stock"]
+	   | map(estimate($rows; kernel_of($platform; .); $peer; $bytes; null))
 	   | map(select(.time != null and (.scaled | not))) | first) as $dmabuf
 	| line($row; $bytes | size_name; $stock | show_time; $pfnmap | show_time;
 	       ratio($stock; $pfnmap) | times;
 	       if $dmabuf then $dmabuf | show_time else "" end)
 	end;
 
-def sections($base; $rows):
+def sections($platform; $rows):
 	(["sweep", "how it grows"], ["place", "where it lies"], ["container", "containers"],
 	 ["lastclose", "a device's last close"],
 	 ["exporter", "no VFIO device's"],
@@ -50,4 +50,4 @@ def sections($base; $rows):
 	 ["thp-madvise", "THP: madvise"], ["thp-never", "THP: never"]) as [$cell, $what]
 	| [$rows[] | select(.cell == $cell)]
 	| select(length > 0)
-	| "", section($base; $what; $rows; .);
+	| "", section($platform; $what; $rows; .);

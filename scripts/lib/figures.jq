@@ -39,6 +39,13 @@ def times_rows:
 	["RAM, 1 GiB of 4K pages: map", "map/ram:4k", 1, "madvise"],
 	["RAM, 1 GiB of 4K pages: unmap", "unmap/ram:4k", 1, "madvise"];
 
+# The shape of the report that this began with, which is measured on arm64
+def arm_rows:
+	["8 BARs of 256 GiB: map", "map/bars/first", 2048, null],
+	["8 BARs of 256 GiB: map again", "map/bars/again", 2048, null],
+	["8 BARs of 256 GiB: unmap", "unmap/bars", 2048, null],
+	["8 BARs: unmap and map, as toggles", "toggle/bars", 2048, null];
+
 # What is mapped by no VFIO device
 def walk_rows:
 	["128 GiB of PMD entries: map", "map/exporter:pmd/again", 128, null],
@@ -57,11 +64,11 @@ def shown($rows; $kernel; $row; $bytes; $thp):
 	| (if .scaled then "~" else "" end) + (.time | exactly);
 
 # $result is all of bench.json
-def times($base; $result; rows):
+def times($platform; $result; rows):
 	$result.benchmarks as $rows
 	| ($result | version) as $version
 	| def show($kernel; $row; $bytes; $thp):
-		shown($rows; $base + "-" + $kernel; $row; $bytes; $thp);
+		shown($rows; kernel_of($platform; $kernel); $row; $bytes; $thp);
 	  times_line(""; $version; "with series"; if has_dmabuf($rows) and any(rows; .[1] | dmabuf_row) then "dma-buf" else "" end),
 	  (rows as [$what, $row, $gib, $thp]
 	   | ($gib * 1073741824) as $bytes
@@ -69,7 +76,7 @@ def times($base; $result; rows):
 	   | times_line($what; show("stock"; $row; $bytes; $thp);
 			show("pfnmap"; $row; $bytes; $thp);
 			if $peer and has_dmabuf($rows)
-			then estimate($rows; $base + "-pfnmap"; $peer; $bytes; null).time | exactly
+			then estimate($rows; kernel_of($platform; "pfnmap"); $peer; $bytes; null).time | exactly
 			else "" end));
 
 # mmap(NULL) of a BAR, and an access to each of its pages
@@ -91,13 +98,13 @@ def placement($base; $result; $counts):
 
 # --- the README --------------------------------------------------------------
 
-# A line a row, two columns for each base: the input is an array of all bench.json
-def small_table:
+# A line a row, two columns for each platform: the input is an array of bench.json
+def small_table($what; rows):
 	def line($what; $cells): ($what | pad(33)) + ($cells | map(lpad(11)) | add) | trim;
-	line("a BAR of 128 GiB"; [.[] | version, "patched"]),
+	line($what; [.[] | version, "patched"]),
 	(. as $results
-	 | bar_rows as [$what, $row, $gib, $thp]
+	 | rows as [$what, $row, $gib, $thp]
 	 | line($what;
 		[$results[] | .benchmarks as $rows
-		 | ([$rows[].kernel | select(endswith("-stock"))][0], [$rows[].kernel | select(endswith("-pfnmap"))][0])
+		 | (("stock", "pfnmap") as $who | first($rows[].kernel | select(test("-\($who)(-|$)"))))
 		 | shown($rows; .; $row; $gib * 1073741824; $thp)]));

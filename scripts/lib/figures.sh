@@ -37,6 +37,30 @@ measured_bases() {
 	((${#MEASURED[@]})) || die "there is nothing in results/"
 }
 
+# measured_platforms PATTERN: sets MEASURED to those of other architectures that have
+# results and a name that fits; there may be none
+measured_platforms() {
+	local file
+	MEASURED=()
+	for file in "$LAB_TOP"/results/*-*/bench.json; do
+		file=${file%/bench.json}
+		# shellcheck disable=SC2053 # a pattern it is
+		[[ ! -f $file/bench.json || ${file##*/} != $1 ]] || MEASURED+=("${file##*/}")
+	done
+}
+
+# small_table TITLE ROWS: a table of Markdown, a column pair for each of MEASURED
+small_table() {
+	local platform files=()
+	for platform in "${MEASURED[@]}"; do
+		files+=("$LAB_TOP/results/$platform/bench.json")
+	done
+	# shellcheck disable=SC2016 # a $ in quotes is jq's
+	figures_jq "small_table(\$title; $2)" -rs --arg title "$1" "${files[@]}" \
+		>"$WORK_TMP/summary" || return
+	sed 's/^/    /' "$WORK_TMP/summary"
+}
+
 # clients_table STOCK PFNMAP FILE: what lab clients has measured
 clients_table() {
 	jq -r -L "$LAB_TOP/scripts/lib" --arg stock "$1" --arg pfnmap "$2" -f "$LAB_TOP/scripts/lib/clients.jq" \
@@ -46,7 +70,7 @@ clients_table() {
 
 # figures_of NAME BASE: the lines between the marks; BASE is empty but in a letter
 figures_of() {
-	local results=$LAB_TOP/results base file files=()
+	local results=$LAB_TOP/results base file
 	case $1 in
 	times | walk) # shellcheck disable=SC2016 # a $ in quotes is jq's
 		figures_jq 'times($base; .; if $walk then walk_rows else times_rows end)' \
@@ -55,14 +79,16 @@ figures_of() {
 	placement) # shellcheck disable=SC2016
 		figures_jq 'placement($base; .; $counts[0].benchmarks)' -r --arg base "$2" \
 			--slurpfile counts "$results/$2/counts.json" "$results/$2/bench.json" ;;
+	arm) # shellcheck disable=SC2016
+		figures_jq 'times($platform; .; arm_rows)' -r --arg platform "$2-arm64" \
+			"$results/$2-arm64/bench.json" ;;
 	summary)
 		measured_bases
-		for base in "${MEASURED[@]}"; do
-			files+=("$results/$base/bench.json")
-		done
-		figures_jq 'small_table' -rs "${files[@]}" \
-			>"$WORK_TMP/summary" || return
-		sed 's/^/    /' "$WORK_TMP/summary"
+		small_table "a BAR of 128 GiB" bar_rows
+		;;
+	headline)
+		measured_platforms '*-arm64'
+		small_table "arm64, 2 TiB in 8 BARs" arm_rows
 		;;
 	bench)
 		measured_bases
@@ -74,7 +100,7 @@ figures_of() {
 			[[ $base == "${MEASURED[-1]}" ]] || echo
 		done
 		echo
-		figures_jq 'legend, "", headline_text' -rn
+		figures_jq 'legend, "", headline_text("")' -rn
 		;;
 	clients)
 		clients_table "$DEFAULT_BASE-stock" "$DEFAULT_BASE-pfnmap" clients.json || return
@@ -185,6 +211,11 @@ figures_files() {
 		cover_letters "$base"
 		FILES+=("results/$base/bench.txt" "${COVERS[@]}")
 	done
+	measured_platforms '*'
+	for base in "${MEASURED[@]}"; do
+		FILES+=("results/$base/bench.txt")
+	done
+	measured_bases
 }
 
 # expect_mark NAME FILE...: one of them at least has these figures between marks

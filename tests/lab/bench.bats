@@ -50,7 +50,8 @@ made_up() {
 		# 1 is no match, 2 no expression
 		run grep -E "$rows" /dev/null
 		[ "$status" -eq 1 ]
-		[[ $options == *"--bar "* && -n $kernels ]]
+		[[ $options == *"--bar "* || $options == *"-m "* ]] || false
+		[[ -n $kernels ]]
 		# No time is worth anything without, no count comes with it.
 		[[ $name == counts* && $options == *" --count"* && $options != *--icount* ||
 			$name != counts* && $options == --icount* ]]

@@ -57,6 +57,16 @@ void Rows::add_touch(const std::string &name, const Shared &subject)
 			1);
 }
 
+/* "2MiB" and the like, of a power of two. */
+static std::string size_text(std::size_t bytes)
+{
+	if (bytes >= SZ_1G)
+		return std::to_string(bytes / SZ_1G) + "GiB";
+	if (bytes >= SZ_1M)
+		return std::to_string(bytes / SZ_1M) + "MiB";
+	return std::to_string(bytes / SZ_1K) + "KiB";
+}
+
 /* In an order that lets every row go on from what the last one left. */
 Rows::Shared Rows::add_bar(const std::string &name, Subject::Make make)
 {
@@ -72,17 +82,23 @@ void Rows::add_congruences()
 {
 	const Environment &env = bench_.env;
 
-	add_bar("bar/va:2MiB", [&env, size = options_.mod_2m] {
-		return make_bar(env, size, Congruence::mod_2m);
-	});
-	add_bar("bar/va:4KiB", [&env, size = options_.mod_4k] {
+	/* Where pages are larger than 4 KiB, this is the largest congruence. */
+	if (SZ_PMD != SZ_LARGEST)
+		add_bar("bar/va:" + size_text(SZ_PMD),
+			[&env, size = options_.mod_2m] {
+				return make_bar(env, size, Congruence::mod_2m);
+			});
+	add_bar("bar/va:" + size_text(SZ_PAGE), [&env, size = options_.mod_4k] {
 		return make_bar(env, size, Congruence::mod_4k);
 	});
 	add_bar("bar/mmap", [&env, size = options_.mmap] {
 		return make_mmapped_bar(env, size);
 	});
-	add_iova("bar/iova:2MiB", options_.mod_1g, Congruence::mod_2m);
-	add_iova("bar/iova:4KiB", options_.iova_4k, Congruence::mod_4k);
+	if (SZ_PMD != SZ_LARGEST)
+		add_iova("bar/iova:" + size_text(SZ_PMD), options_.mod_1g,
+			 Congruence::mod_2m);
+	add_iova("bar/iova:" + size_text(SZ_PAGE), options_.iova_4k,
+		 Congruence::mod_4k);
 }
 
 /* The VA is congruent mod SZ_LARGEST, and the first page fault is of no interest. */
@@ -241,16 +257,20 @@ void Rows::add_all()
 {
 	const Environment &env = bench_.env;
 	std::size_t ram = options_.ram, size = options_.mod_1g;
-	auto subject = add_bar("bar/va:1GiB", [&env, size] {
+	std::string largest = "bar/va:" + size_text(SZ_LARGEST);
+	auto subject = add_bar(largest, [&env, size] {
 		return make_bar(env, size, Congruence::mod_1g);
 	});
 
-	add_container("bar/va:1GiB", subject);
+	add_container(largest, subject);
 	add_last_close();
 	add_congruences();
 	add_access("access/bar/mmap");
 	if (env.devices().size() > 1)
-		add_bar("bars", [&env, size] { return make_bars(env, size); });
+		add("toggle/bars",
+		    add_bar("bars",
+			    [&env, size] { return make_bars(env, size); }),
+		    &Subject::toggle, options_.iterations);
 	add_exporter();
 	add_peer();
 	add_ram("thp",

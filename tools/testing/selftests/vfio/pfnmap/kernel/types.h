@@ -17,6 +17,7 @@
 namespace pfnmap
 {
 
+inline constexpr std::size_t SZ_1K = std::size_t{1} << 10;
 inline constexpr std::size_t SZ_4K = std::size_t{1} << 12;
 inline constexpr std::size_t SZ_1M = std::size_t{1} << 20;
 inline constexpr std::size_t SZ_2M = std::size_t{1} << 21;
