@@ -241,5 +241,7 @@ expect_marks() {
 	for base in "${MEASURED[@]}"; do
 		cover_letters "$base"
 		expect_mark times "${COVERS[@]}"
+		[[ ! -d $LAB_TOP/results/$base-arm64 ]] || expect_mark arm "${COVERS[@]}"
+		[[ ! -d $LAB_TOP/results/$base-arm64 ]] || expect_mark headline README.md
 	done
 }

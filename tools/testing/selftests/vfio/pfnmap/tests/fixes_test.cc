@@ -300,7 +300,7 @@ void MapFlip::take_turns()
 	ASSERT_OK(last);
 	ASSERT_EQ(to_phys(*last).value, (extents->back().phys + SZ_PAGE).value);
 	ASSERT_LT(END / TURN * 9 / 10, join_runs(*extents).size());
-	ASSERT_GT(END / TURN * 11 / 10, join_runs(*extents).size());
+	ASSERT_GT(END / TURN * 12 / 10, join_runs(*extents).size());
 }
 
 TEST_F(MapFlip, disable_hugepages_meanwhile)

@@ -49,7 +49,7 @@ TEST_F(MapSplit, pmd)
 
 TEST_F(MapSplit, pud)
 {
-	NEED_BAR(2 * SZ_1G);
+	NEED_BAR(2 * SZ_PUD);
 	/*
 	 * A stock mm leaves the PUD entry as it is when a VMA is split inside of
 	 * it, and asserts that it did not when the entry is split later on. Not
@@ -64,10 +64,10 @@ TEST_F(MapSplit, pud)
 	 * (split_huge_pmd_address() relies on mm_find_pmd(), which knows no PUD
 	 * leaves) and dies.
 	 */
-	expect_maps_split(2 * SZ_1G, SZ_1G + 3 * SZ_PMD, SZ_PMD,
+	expect_maps_split(2 * SZ_PUD, SZ_PUD + 3 * SZ_PMD, SZ_PMD,
 			  Congruence::mod_1g);
 	if (has_mended_mm())
-		expect_maps_split(2 * SZ_1G, SZ_1G + 3 * SZ_PMD + SZ_PAGE,
+		expect_maps_split(2 * SZ_PUD, SZ_PUD + 3 * SZ_PMD + SZ_PAGE,
 				  3 * SZ_PAGE, Congruence::mod_1g);
 }
 
