@@ -51,6 +51,8 @@ protected:
 		DmaTest::SetUp();
 		if (IsSkipped() || HasFatalFailure())
 			return;
+		if (!HAS_PUD_ENTRIES)
+			GTEST_SKIP() << "the CPU's tables have no such entries";
 		NEED_PART(Part::fixes);
 		if (has(Part::fixes) && !has_mended_mm())
 			GTEST_SKIP()

@@ -7,8 +7,12 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <optional>
 #include <string>
 #include <utility>
+
+#include <fcntl.h>
+#include <unistd.h>
 
 #include "kernel/fd.h"
 #include "kernel/kmsg.h"
@@ -42,6 +46,9 @@ protected:
 
 	/* Everything of this process goes, then that of a child. */
 	void expect_child_keeps(bool keep_mmap, int signal);
+
+	/* A child has become another program; this process has nothing left. */
+	void exec_in_child(bool keep_file, std::optional<Accomplice> &child);
 };
 
 void LifetimeProcess::expect_child_keeps(bool keep_mmap, int signal)
@@ -84,6 +91,62 @@ TEST_F(LifetimeProcess, killed_child_keeps_the_mmap)
 TEST_F(LifetimeProcess, killed_child_keeps_the_file)
 {
 	expect_child_keeps(false, SIGKILL);
+}
+
+void LifetimeProcess::exec_in_child(bool keep_file,
+				    std::optional<Accomplice> &child)
+{
+	make_and_map();
+	if (HasFatalFailure())
+		return;
+
+	auto started = Accomplice::start([&](UniqueFd) {
+		if (keep_file && fcntl(lent().device().device.fd(), F_SETFD, 0))
+			return errno;
+		execlp("sleep", "sleep", "1000", nullptr);
+		return errno;
+	});
+
+	ASSERT_OK(started);
+	child.emplace(std::move(*started));
+	/* Its end of the pipe is closed by that. */
+	ASSERT_ERRNO(EPIPE, child->ask());
+
+	auto name =
+		read_file("/proc/" + std::to_string(child->pid()) + "/comm");
+
+	ASSERT_OK(name);
+	ASSERT_EQ("sleep\n", *name);
+	close_all();
+	lent_->close_group();
+	lent_->close_container();
+}
+
+/* As in a live update of a VMM: its mmaps go, what it hands down stays mapped. */
+TEST_F(LifetimeProcess, exec_keeps_the_file)
+{
+	std::optional<Accomplice> child;
+
+	exec_in_child(true, child);
+	if (HasFatalFailure())
+		return;
+	EXPECT_TRUE(is_mapped());
+	EXPECT_EQ(SIGKILL, child->end(SIGKILL));
+	EXPECT_TRUE(is_gone_soon());
+	expect_revoked();
+}
+
+/* The file is closed, and so is the mmap, while the process lives on. */
+TEST_F(LifetimeProcess, exec_keeps_nothing)
+{
+	std::optional<Accomplice> child;
+
+	exec_in_child(false, child);
+	if (HasFatalFailure())
+		return;
+	EXPECT_TRUE(is_gone_soon());
+	expect_revoked();
+	EXPECT_EQ(SIGKILL, child->end(SIGKILL));
 }
 
 /* A child maps, in a container of both, and ends. */
