@@ -149,6 +149,10 @@ void CloudHypervisor::SetUp()
 
 		ASSERT_OK(region);
 		for (const Region::Area &each : region->areas) {
+			/* The BAR of another device may begin in such a page. */
+			if (each.size % SZ_PAGE)
+				continue;
+
 			auto start = pci_resource(device().bdf, i);
 
 			ASSERT_OK(start);

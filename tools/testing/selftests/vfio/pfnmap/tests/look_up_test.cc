@@ -3,6 +3,7 @@
  * While MAP_DMA looks up what a range is mapped to, others change it, or close
  * what has been looked up. Needs the module in test_modules/.
  */
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -146,7 +147,8 @@ TEST_F(LookUpTest, closes_before_it_is_mapped)
 
 	ASSERT_OK(lent);
 
-	auto layout = Layout::create({bar_piece(lent->device(), 0, SZ_PMD),
+	std::size_t size = std::min(SZ_PMD, lent->device().bar.size);
+	auto layout = Layout::create({bar_piece(lent->device(), 0, size),
 				      module_piece(PFNMAP_TEST_FAULTS)});
 
 	ASSERT_OK(layout);
@@ -158,7 +160,7 @@ TEST_F(LookUpTest, closes_before_it_is_mapped)
 
 		if (error)
 			return error;
-		error = layout->va().clear(0, SZ_PMD);
+		error = layout->va().clear(0, size);
 		lent->close_device();
 		return error ? error : module().go_on();
 	});
@@ -169,8 +171,7 @@ TEST_F(LookUpTest, closes_before_it_is_mapped)
 	ASSERT_ERRNO(0, closer.get());
 	ASSERT_ERRNO(0, error);
 
-	const Extent left[] = {{iova + SZ_PMD,
-				module().phys(PFNMAP_TEST_FAULTS),
+	const Extent left[] = {{iova + size, module().phys(PFNMAP_TEST_FAULTS),
 				PFNMAP_TEST_SIZE}};
 
 	EXPECT_TRUE(own_.has_runs(left));
@@ -206,7 +207,8 @@ TEST_F(LookUpTest, others_close_meanwhile)
 	ASSERT_OK(child);
 	ASSERT_OK(lent);
 
-	auto layout = Layout::create({bar_piece(lent->device(), 0, SZ_PMD)});
+	std::size_t size = std::min(SZ_PMD, lent->device().bar.size);
+	auto layout = Layout::create({bar_piece(lent->device(), 0, size)});
 
 	ASSERT_OK(layout);
 
@@ -219,7 +221,7 @@ TEST_F(LookUpTest, others_close_meanwhile)
 	/* A map of pages that are there may have come to its end. */
 	ASSERT_OK(own_.container->unmap_dma(iova, PFNMAP_TEST_SIZE));
 	EXPECT_TRUE(own_.has_nothing());
-	EXPECT_TRUE(own_.unmap(*at, SZ_PMD));
+	EXPECT_TRUE(own_.unmap(*at, size));
 }
 
 } // namespace

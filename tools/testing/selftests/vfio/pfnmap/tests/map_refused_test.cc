@@ -185,7 +185,7 @@ TEST_F(MapMemlock, only_ram_is_counted)
 	Iova iova = take_iova(layout->size(), layout->phys_of_start());
 
 	ASSERT_ERRNO(0, map_dma(iova, layout->start(), layout->size()));
-	EXPECT_EQ(before->locked + SZ_PMD + 3 * SZ_PAGE,
+	EXPECT_EQ(before->locked + SZ_2M + 3 * SZ_PAGE,
 		  locked_memory()->locked);
 	EXPECT_TRUE(unmap_dma(iova, layout->size()));
 	EXPECT_TRUE(*before == *locked_memory());

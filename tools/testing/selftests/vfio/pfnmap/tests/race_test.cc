@@ -130,6 +130,9 @@ TEST_F(Race, fork_and_exit)
 
 TEST_F(Race, thp_policy_flips)
 {
+	if (SZ_PMD > SZ_2M)
+		GTEST_SKIP() << "a huge page has more than 2 MiB";
+
 	auto saved = ScopedSetting::set(THP_POLICY, "madvise");
 	auto layout = layout_of({bar_part(0, BAR), ram_piece(2 * SZ_2M)});
 	std::atomic<bool> has_begun = false;
