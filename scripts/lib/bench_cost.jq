@@ -50,14 +50,14 @@ def floor_line($row; $values):
 def floor_header: floor_line("pfnmap, and the floor";
 	["size", "leaves", "floor", "instr."]);
 
-# The largest that was counted of each row that maps BARs. "instr." are those
-# for each entry that has to be written to the IOMMU's table.
+# The largest that was counted of each row that maps BARs, if that was timed as well.
+# "instr." are those for each entry that has to be written to the IOMMU's table.
 def floors($platform; $rows):
 	kernel_of($platform; "pfnmap") as $kernel
 	| [$rows[] | select((is_timed | not) and .kernel == $kernel and .least_leaves and .leaves)]
 	| group_by(.row)[] | max_by(.bytes)
 	| estimate($rows; $kernel; .row; .bytes; null) as $t
+	| select($t.time and ($t.scaled | not))
 	| floor_line(.row;
 		     [(.bytes | size_name), (.leaves | number), (.least_leaves | number),
-		      (if $t.time and ($t.scaled | not) then $t.time * 1000 / .least_leaves else null end
-		       | number)]);
+		      ($t.time * 1000 / .least_leaves | number)]);

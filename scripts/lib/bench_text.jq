@@ -33,7 +33,8 @@ def legend:
 	"A ns is one instruction of the guest (QEMU -icount). ~: scaled by size,",
 	"from the largest that was measured. first: the map takes its page faults",
 	"as well; again: they are there. va, iova: they and the physical address",
-	"are congruent modulo this and no more (1 GiB where it is not named).";
+	"are congruent modulo this and no more (where it is not named 1 GiB, or",
+	"512 MiB with pages of 64 KiB).";
 
 def text($platform; $rows):
 	legend,
@@ -42,16 +43,19 @@ def text($platform; $rows):
 	"", counts_table($platform; $rows),
 	"walk: follow_pfnmap_start(). lookup: iommu_iova_to_phys(). map, unmap:",
 	"iommu_map(), iommu_unmap() and _fast(). leaves: what the IOMMU's table",
-	"has then. RAM rows are of less.",
+	"has then." + (if any($rows[]; .row | test("/ram:")) then " RAM rows are of less." else "" end),
 	"", tables_table($platform; $rows),
 	"", fit_header, fits($platform; $rows),
 	"Least squares over the sizes of \"how it grows\": instructions for each",
 	"entry the IOMMU's table needs at least (leaf) or the CPU's tables do",
 	"(fault), for each 4 KiB page, and those that are always there. r2: how",
 	"much the best of the three explains; one is - when it does not.",
-	"", floor_header, floors($platform; $rows),
-	"floor: an entry of the IOMMU's table a superpage. instr.: instructions,",
-	"all in all, for each of these entries.";
+	([floors($platform; $rows)]
+	 | if . == [] then empty else
+	   "", floor_header, .[],
+	   "floor: an entry of the IOMMU's table a superpage. instr.: instructions,",
+	   "all in all, for each of these entries."
+	   end);
 
 # What docs/measuring.md shows of a base
 def summary($platform; $rows):
