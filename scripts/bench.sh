@@ -9,7 +9,8 @@
 # figures are the same on any machine, run after run.
 #
 # A PLATFORM is a base, and what its kernels are built for: 6.12, 6.12-arm64,
-# 6.12-arm64-64k. Default: each base on x86 and arm64, and the last of these.
+# 6.12-arm64-64k. Default: every base on x86 and on arm64, the oldest one with pages
+# of 64 KiB as well.
 #
 # It takes about 30 minutes. What was measured is kept in .lab/bench/ and not
 # measured again unless the kernel, the benchmark or the cell has changed, so a

@@ -52,6 +52,7 @@ measured_platforms() {
 # small_table TITLE ROWS: a table of Markdown, a column pair for each of MEASURED
 small_table() {
 	local platform files=()
+	((${#MEASURED[@]})) || die "results/ has nothing for the table '$1'"
 	for platform in "${MEASURED[@]}"; do
 		files+=("$LAB_TOP/results/$platform/bench.json")
 	done

@@ -618,15 +618,18 @@ marks() {
 @test "figures: those of a letter are filled in, and its branch's as well" {
 	TOP=$BATS_TEST_DIRNAME/../..
 	cp -r "$TOP"/{results,docs,README.md} .
-	measured=$(cd results && printf '%s\n' */bench.json | head -n 1 | cut -d/ -f1)
-	find results -mindepth 1 -maxdepth 1 -type d ! -name "$measured" -exec rm -r {} +
+	measured=$(cd results && printf '%s\n' */bench.json | cut -d/ -f1 | grep -v -e - | head -n 1)
+	find results -mindepth 1 -maxdepth 1 -type d ! -name "$measured" ! -name "$measured-arm64" \
+		-exec rm -r {} +
 	mv "results/$measured" results/1.0
-	sed -i "s/\"$measured-/\"1.0-/g" results/1.0/*.json
+	mv "results/$measured-arm64" results/1.0-arm64
+	sed -i "s/\"$measured-/\"1.0-/g" results/1.0/*.json results/1.0-arm64/*.json
 	git -C "$TREE" config branch.2-two-things.description \
-		$'mm: Then\n\n  -- times ----------------------------\n  old\n  ---------------------------------'
+		$'mm: Then\n\n  -- times ----------------------------\n  old\n  ---------------------------------\n\n  -- arm ----------------------------\n  ---------------------------------'
 	./lab refresh 1.0-pfnmap
 	./lab figures
 	grep -q '^  unmap  ' series/1.0/2-two-things/0000-*
+	grep -q '^  8 BARs of 256 GiB: unmap  ' series/1.0/2-two-things/0000-*
 	run ! grep -q '^  unmap' series/1.0/1-one/0000-* series/1.0/3-three/0000-*
 	sed -i 's/"real_time": [0-9.]*/"real_time": 7000/' results/1.0/bench.json
 	run ./lab figures --check
