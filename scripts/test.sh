@@ -3,12 +3,12 @@
 # lab test [--host | --guest] [--dry-run] [--install-only] - test all there is
 #
 # Test the lab itself and the series (`lab check`, `lab unit`, `lab demo` on a bare
-# machine) on the host, then build the pfnmap kernel of each base, for x86 and arm64, and
-# run in it, on each machine of scripts/machines, what scripts/suites lists; also the kernel's own
-# selftests (`lab selftests`), a few mutants (`lab mutants`), a kernel out of a Debian
-# package, and Debian 12's own kernel with the modules of `lab modules`, whose package is
-# tried (`lab dkms --try`). The results are shown part by part (KTAP) and kept in
-# .lab/log/test-*.ktap; the last line counts them:
+# machine) on the host, then build the pfnmap kernel of each base, for x86 and arm64,
+# and run in it, on each machine of scripts/machines, what scripts/suites lists; also
+# the kernel's own selftests (`lab selftests`), a few mutants (`lab mutants`), a
+# kernel out of a Debian package, and Debian 12's own kernel with the modules of `lab
+# modules`, whose package is tried (`lab dkms --try`). The results are shown part by
+# part (KTAP) and kept in .lab/log/test-*.ktap; the last line counts them:
 #
 #   N passed, N failed, N skipped
 #

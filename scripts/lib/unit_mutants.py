@@ -12,8 +12,6 @@ import shutil
 import subprocess
 import sys
 
-ROOMS = ("kernel", "oracle", "report", "unit", "fuzz", "devices", "test_modules")
-
 
 def build(source, cxx, jobs):
     make = ["make", "-C", source / "unit", f"OUTPUT={source / 'out'}", f"CXX={cxx}", f"-j{jobs}"]
@@ -46,8 +44,7 @@ def main():
     mutants = json.loads((pathlib.Path(harness) / "unit/mutants.json").read_text())
     if not mutants:
         sys.exit("there are no mutants")
-    for room in ROOMS:
-        shutil.copytree(pathlib.Path(harness) / room, source / room, dirs_exist_ok=True)
+    shutil.copytree(harness, source, dirs_exist_ok=True)
     built = build(source, cxx, jobs)
     if built.returncode:
         sys.exit(built.stderr)
