@@ -8,7 +8,8 @@
 # the kernel's own selftests (`lab selftests`), a few mutants (`lab mutants`), a
 # kernel out of a Debian package, and Debian 12's own kernel with the modules of `lab
 # modules`, whose package is tried (`lab dkms --try`). The results are shown part by
-# part (KTAP) and kept in .lab/log/test-*.ktap; the last line counts them:
+# part (KTAP) and kept in .lab/log/test-*.ktap; what failed is named once more at the
+# end, and the last line counts:
 #
 #   N passed, N failed, N skipped
 #
@@ -43,6 +44,8 @@ parse_args "$@"
 [[ -n $host || -n $guest ]] || host=yes guest=yes
 
 passed=0 failed=0 skipped=0
+# What failed, told again at the end: the output is long.
+failures=()
 
 # --- parts -----------------------------------------------------------------
 
@@ -71,7 +74,7 @@ start_part() {
 
 # end_part: wait for one, show its results and add those to the totals
 end_part() {
-	local log totals
+	local log totals unlisted lines line
 	wait_job
 	say "$JOB_NAME took $((SECONDS - BEGAN[$JOB_NAME])) s"
 	log=$LAB_LOG/test-$JOB_NAME.ktap
@@ -83,11 +86,18 @@ end_part() {
 		totals[1]=1
 	fi
 	# shellcheck disable=SC2086 # two words
-	totals[1]=$((totals[1] + $(unlisted_skips "$log" ${PART_OF[$JOB_NAME]} | tee -a /dev/stderr | wc -l)))
+	mapfile -t unlisted < <(unlisted_skips "$log" ${PART_OF[$JOB_NAME]})
+	totals[1]=$((totals[1] + ${#unlisted[@]}))
 	passed=$((passed + totals[0]))
 	failed=$((failed + totals[1]))
 	skipped=$((skipped + totals[2]))
-	((!totals[1])) || say "$JOB_NAME: ${totals[1]} failed; see ${log#"$LAB_TOP"/}"
+	((totals[1])) || return 0
+	failures+=("$JOB_NAME: ${totals[1]} failed; see ${log#"$LAB_TOP"/}")
+	say "${failures[-1]}"
+	mapfile -t lines < <(ktap_failures "$log")
+	for line in "${lines[@]}" "${unlisted[@]}"; do
+		failures+=("  $line")
+	done
 }
 
 end_parts() {
@@ -117,6 +127,7 @@ build() {
 		skipped=$((skipped + 1))
 	else
 		failed=$((failed + 1))
+		failures+=("$1 was not built")
 	fi
 }
 
@@ -195,5 +206,6 @@ end_parts
 [[ -z $dry_run ]] || exit 0
 
 say "all of it took $((SECONDS / 60)) minutes"
+((!failed)) || printf '%s\n' "${failures[@]}"
 echo "$passed passed, $failed failed, $skipped skipped"
 ((!failed))

@@ -26,6 +26,22 @@ ktap_totals() {
 	' "$1"
 }
 
+# ktap_failures FILE: a line for each of the first ten tests that failed, and one for
+# those that the plan announces and the file does not have
+ktap_failures() {
+	awk '
+		/^1\.\.[0-9]+/ { planned = substr($1, 4) + 0 }
+		/^(not )?ok / { seen++; last = $0 }
+		/^not ok / && ++failed <= 10
+		END {
+			if (failed > 10)
+				print "and " failed - 10 " more"
+			if (seen < planned)
+				print planned - seen " did not run; the last was: " (seen ? last : "none")
+		}
+	' "$1"
+}
+
 # unlisted_skips FILE KERNEL MACHINE: a line for each skip that scripts/skips has not
 unlisted_skips() {
 	local kernel machine test reason patterns=() line found
@@ -40,7 +56,7 @@ unlisted_skips() {
 			# shellcheck disable=SC2053 # a pattern it is
 			[[ $line != $reason ]] || found=yes
 		done
-		[[ -n $found ]] || echo "lab: skipped for a reason that scripts/skips has not: $line"
+		[[ -n $found ]] || echo "skipped for a reason that scripts/skips has not: $line"
 	done < <(sed -nE \
 		's/^(ok [0-9]+ (- )?|1\.\.0)(.*[^ ])? *# *[Ss][Kk][Ii][Pp] *(.*)/\3 # \4/p' "$1")
 }

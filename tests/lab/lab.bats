@@ -40,6 +40,26 @@ totals() {
 	[ "$output" = "1 4 0" ]
 }
 
+@test "ktap: what failed is named, and what did not run" {
+	failures() {
+		cat >"$BATS_TEST_TMPDIR/ktap"
+		bash -c 'source scripts/lib/ktap.sh && ktap_failures "$1"' - "$BATS_TEST_TMPDIR/ktap"
+	}
+	run failures <<-'END'
+		1..5
+		ok 1 a
+		not ok 2 b
+		ok 3 c # SKIP no device
+	END
+	[ "$output" = "not ok 2 b
+2 did not run; the last was: ok 3 c # SKIP no device" ]
+	run failures <<-'END'
+		1..1
+		ok 1 a
+	END
+	[ -z "$output" ]
+}
+
 @test "ktap: a run of nothing is a skip with a reason, or a failure" {
 	run totals <<<"1..0 # SKIP no device"
 	[ "$output" = "0 0 1" ]
