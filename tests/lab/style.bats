@@ -39,3 +39,11 @@ shell_files() {
 	files=$(find "$HARNESS" -name "*.cc" -o -name "*.h")
 	echo "$files" | xargs clang-format --dry-run -Werror
 }
+
+# Its headers, and whether it changed, are known where it was built (./lab boot).
+@test "style: clang-tidy says nothing of the harness" {
+	out=$PWD/.lab/harness/$LAB_TEST_BASE
+	make -C "$HARNESS" OUTPUT="$out" -k -j2 tidy \
+		SELFTESTS="$PWD/.lab/src/$LAB_TEST_BASE-pfnmap/tools/testing/selftests" \
+		KHDR_INCLUDES="-isystem $out/headers/usr/include"
+}
