@@ -3,9 +3,9 @@
 # lab bare [--release RELEASE] [--share] [--keep] [-- CMD [ARG...]] - run a command on a bare Debian
 #
 # Run CMD (default: a shell) as root in a root file system with nothing but the minimal
-# system of Debian 12, or of RELEASE (trixie, ...), with a copy of this checkout at its own path and as the
-# working directory: how a verb does on a machine that has nothing installed.
-# Exits with CMD's code. Needs root.
+# system of Debian 12, or of RELEASE (trixie, ...), with a copy of this checkout at its own
+# path and as the working directory: how a verb does on a machine that has nothing
+# installed. Exits with CMD's code. Needs root.
 #
 # The minimal system is made by mmdebstrap from the machine's own apt sources, once
 # (.lab/bare/RELEASE.tar), and unpacked anew for each run. Files of the checkout
@@ -23,7 +23,7 @@ source "$LAB_TOP/scripts/lib/common.sh"
 # shellcheck source=scripts/lib/apt.sh
 source "$LAB_TOP/scripts/lib/apt.sh"
 
-RELEASE='' share='' new='''' keep='' cmd=()
+RELEASE='' share='' new='' keep='' cmd=()
 args_value RELEASE --release
 args_flag share --share
 args_flag new --new

@@ -4,24 +4,24 @@
 #
 # Boot KERNEL (6.12-stock, 6.12-pfnmap, ...; or Debian's own, debian12-6.12,
 # debian13-6.12, and debian12-6.12-pfnmap, which is the same one with the modules of
-# `lab modules`) in QEMU with an emulated IOMMU and run CMD in the guest, where the harness (pfnmap_test, pfnmap_bench) and
-# busybox are on the PATH. Prints only what CMD prints and exits with its
-# code; 124 when the time is up, 125 when the guest never came up or was lost
-# (the end of its console is shown then). A warning, a lockdep report or the
-# like in the kernel's log makes a 0 of it a 1. Without CMD: a shell in the guest.
+# `lab modules`) in QEMU with an emulated IOMMU and run CMD in the guest, where the
+# harness (pfnmap_test, pfnmap_bench) and busybox are on the PATH. Prints only what CMD
+# prints and exits with its code; 124 when the time is up, 125 when the guest never came
+# up or was lost (the end of its console is shown then). A warning, a lockdep report or
+# the like in the kernel's log makes a 0 of it a 1. Without CMD: a shell in the guest.
 #
 #   -m, --machine MACHINE
 #                    a line of scripts/machines, which has the IOMMU and all the
 #                    devices that the tests can use; default: the first one there
 #                    of the kernel's architecture
 #   --bar SIZE       in place of the machine's devices, one with a BAR of SIZE;
-#                    again for each further one (TCG has 40 address bits: 512G in
-#                    all)
+#                    again for each further one (an x86 CPU of TCG has 40 address
+#                    bits: 512G in all)
 #   --edu            add a device that does DMA, QEMU's edu
 #   --shm SIZE[:FILE]  add a device whose BAR is memory, QEMU's ivshmem; its
 #                    content is FILE's if there is one, and stays there
 #   --icount         one guest nanosecond an instruction, for figures and for
-#                    tests of how long others wait
+#                    tests of the scheduling latency
 #   --smp N          guest CPUs, default 2 (1 with --icount)
 #   --mttcg          the guest's CPUs run at once even where they should take
 #                    turns: before QEMU 8.1, one can lose an access to a device

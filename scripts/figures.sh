@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # lab figures [--check] - put the figures of results/ into the texts
 #
-# Make anew what is made of results/*/*.json: the tables (results/BASE/bench.txt)
+# Make anew what is made of results/*/*.json: the tables (results/PLATFORM/bench.txt)
 # and the plots' data beside them, and the figures in Markdown files and the cover
 # letters (series/BASE/0000-cover-letter.patch, or that of each part). There they stand
 # between two lines, in any Markdown file
@@ -15,11 +15,11 @@
 #     -- NAME --------------
 #     ----------------------
 #
-# summary: a small table of all bases; bench: the benchmark's summary; times: that of
-# one base; walk: that of mappings which are no VFIO device's; placement: that of
-# accesses of the CPU; clients: what QEMU takes; modules: Debian's own kernels. The
-# tree's own text of the cover letter (its branch's description) gets
-# the same figures.
+# summary: a small table of all bases; headline: the same of 8 BARs on arm64; bench: the
+# benchmark's summary; times, arm: that of one base, on x86 and on arm64; walk: that of
+# mappings which are no VFIO device's; placement: that of accesses of the CPU; clients:
+# what QEMU takes; modules: Debian's own kernels. The tree's own text of the cover letter
+# (its branch's description) gets the same figures.
 #
 #   --check  write nothing; print what would change, and exit with 1 if anything
 VERB=figures

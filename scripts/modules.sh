@@ -17,8 +17,8 @@
 # with 4. The kernel of another Debian release is built for by that release's compiler,
 # in a root file system of its own (`lab bare`), as root.
 #
-# What the series changes outside of VFIO is in no module: the fix of mm, and the parts
-# from the one on that changes headers of mm.
+# No module has the fix of mm, nor any part from the first one on that changes headers of
+# mm.
 VERB=modules
 # shellcheck source=scripts/lib/common.sh
 source "$LAB_TOP/scripts/lib/common.sh"

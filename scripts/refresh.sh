@@ -35,8 +35,8 @@ lock_tree
 [[ -z $(git -C "$SRC" status --porcelain) ]] ||
 	die ".lab/src/$KERNEL has uncommitted changes; commit them (git commit --fixup=...) or drop them first"
 
-# on_last_part: HEAD is on the branch of the last part or on top of it, or what that
-# has would be lost
+# on_last_part: dies if HEAD lacks commits of the last part's branch, which refresh
+# would lose
 on_last_part() {
 	local last
 	last=refs/heads/$(branch_of "${PARTS[-1]}")

@@ -3,14 +3,15 @@
 # lab soak [KERNEL...] [--steps N] [--seed N] [--rounds N] [--bar SIZE] [--dry-run] - fuzz and race for long
 #
 # Boot each KERNEL (default: all that scripts/suites names for soak) in QEMU and run what
-# is there for it or, if nothing is, for the pfnmap kernel of its base and architecture: pfnmap_fuzz for N steps (default: 200000, in tests of
-# 250; seed 1), then the tests that race, again and again (--rounds N, default: 20),
-# also with guest CPUs that run at once, as far as QEMU can (see lab boot --mttcg):
-# the way to find data races with a -kcsan kernel. Then, in a guest whose clock
-# counts instructions, see how long others wait while a BAR as large as the machine
-# can have is mapped and unmapped (--bar SIZE: another size). If no KERNEL is named,
-# also all mutants and the tests of the lab that are slow. Prints KTAP as it comes and exits with 0 if nothing failed and
-# the kernel had nothing to complain about.
+# that file has for it or, failing that, for the pfnmap kernel of the same base and
+# architecture. That is pfnmap_fuzz for N steps (default: 200000, in tests of 250; seed
+# 1), then the tests that race, again and again (--rounds N, default: 20), also with
+# guest CPUs that run at once, as far as QEMU can (see lab boot --mttcg): this finds data
+# races with a -kcsan kernel. Then, in a guest whose clock counts instructions, measure
+# the scheduling latency while a BAR as large as the machine can have is mapped and
+# unmapped (--bar SIZE: another size). If no KERNEL is named, also run all mutants and
+# the slow tests of the lab. Prints KTAP as it comes and exits with 0 if nothing failed
+# and the kernel had nothing to complain about.
 #
 # A failure of the fuzzer ends in a sequence cut down to what is needed, and in a
 # seed: --seed N --steps 250 plays that one round again.

@@ -108,7 +108,7 @@ end_parts() {
 
 # --- kernels ---------------------------------------------------------------
 
-# Those that were built, for who asks "is it here?"
+# The kernels that were built
 declare -A BUILT=()
 
 # build KERNEL: what cannot be had is told and counts as skipped

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # maintainers - get_maintainer.pl knows a subsystem for each file touched
 #
-# One that is more than "THE REST", which all files are in. A file that is in no other,
-# a header for example, goes to whom each patch that touches it goes for the rest of it.
+# "THE REST", which all files are in, does not count. If a file is in nothing else, as a
+# header may be, each patch that touches it has to touch a file that is.
 # shellcheck source=scripts/lib/gates.sh
 source "$LAB_TOP/scripts/lib/gates.sh"
 

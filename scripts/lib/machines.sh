@@ -37,7 +37,8 @@ machines_of() {
 }
 
 # parts SET [BASE...]: what scripts/suites has for SET, spread over the machines of the
-# kernel's architecture and over BASES or those given: "NAME KERNEL MACHINE OPTIONS -- COMMAND", one a line.
+# kernel's architecture and over BASES or those given, one a line:
+# "NAME KERNEL MACHINE OPTIONS -- COMMAND"
 # MACHINE_BAR stands for another size than the largest BAR of each machine.
 parts() {
 	local set=$1 row_set suite bases flavour machines options base machine bases_of kernel

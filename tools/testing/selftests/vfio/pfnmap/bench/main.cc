@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The cost of VFIO_IOMMU_MAP_DMA and VFIO_IOMMU_UNMAP_DMA, for BARs at addresses
- * the CPU can map by PUD, by PMD or by PTE, and for RAM, which must not get
- * slower. Only the ioctl is timed: "first" rows have all page faults in it, "again"
- * rows none, and RAM is populated before. What a VM does with a BAR beside
- * that: toggle is one unmap and one map, close is a container's end with the
- * BAR mapped, touch is what the CPU's first access costs after a map, access is
- * that without a map, at the address that the kernel chooses, replay is
- * the first IOMMU for a container with an emulated device, lastclose is that of
+ * The cost of VFIO_IOMMU_MAP_DMA and VFIO_IOMMU_UNMAP_DMA, for BARs at
+ * addresses the CPU can map by PUD, by PMD or by PTE, and for RAM, which must
+ * not get slower. Only the ioctl is timed: "first" rows have all page faults in
+ * it, "again" rows none, and RAM is populated before. Other rows time what else
+ * a VM does with a BAR: toggle is one unmap and one map, close a container's
+ * end with the BAR mapped, touch the CPU's first access after a map, access the
+ * same without a map, at the address that the kernel chooses, replay the first
+ * IOMMU of a container with an emulated device, and lastclose the last close of
  * a device whose BAR two containers have mapped.
  *
  * The same of several BARs, of IOVAs that allow small IOMMU entries only, of an
- * address that the kernel chooses, of what a driver maps that is no VFIO device's
- * (exporter), and of a dma-buf mapped through iommufd.
+ * address that the kernel chooses, of what a driver maps that is no VFIO
+ * device's (exporter), and of a dma-buf mapped through iommufd.
  *
  * Wall clock of an emulated CPU is no evidence. Under QEMU's
  * -icount shift=0,sleep=off CLOCK_MONOTONIC counts instructions, one a ns.
- * --count tells what explains it.
+ * --count prints what the kernel did in that time.
  */
 #include <cstdio>
 #include <cstdlib>

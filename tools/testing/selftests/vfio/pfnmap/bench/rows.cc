@@ -101,7 +101,10 @@ void Rows::add_congruences()
 		 Congruence::mod_4k);
 }
 
-/* The VA is congruent mod SZ_LARGEST, and the first page fault is of no interest. */
+/*
+ * The VA is congruent mod SZ_LARGEST, and the first page fault is of no
+ * interest.
+ */
 void Rows::add_iova(const std::string &name, std::size_t limit, Congruence iova)
 {
 	const Environment &env = bench_.env;
@@ -166,7 +169,9 @@ void Rows::add_last_close()
 		options_.iterations);
 }
 
-/* mmap(NULL) of a BAR and an access to each of its pages: no DMA is involved. */
+/*
+ * mmap(NULL) of a BAR and an access to each of its pages: no DMA is involved.
+ */
 void Rows::add_access(const std::string &name)
 {
 	auto run = [bench = bench_,

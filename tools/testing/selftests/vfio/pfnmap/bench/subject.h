@@ -51,11 +51,16 @@ public:
 	/* A mapping of what is present already. */
 	void map_again(benchmark::State &state);
 	void unmap(benchmark::State &state);
-	/* The cost of the CPU's first access to each page of @bytes of a mapping. */
+	/*
+	 * The cost of the CPU's first access to each page of @bytes of a
+	 * mapping.
+	 */
 	void touch(benchmark::State &state, std::size_t bytes);
 	/* One of each, as a guest asks for that switches memory decode. */
 	void toggle(benchmark::State &state);
-	/* A container's only group leaves it, and so does all that is mapped. */
+	/*
+	 * A container's only group leaves it, and so does all that is mapped.
+	 */
 	void close(benchmark::State &state);
 	/* What was only remembered so far is mapped when a device comes. */
 	void replay(benchmark::State &state);

@@ -42,7 +42,8 @@ struct TestDevice {
 
 	/*
 	 * Lets the device answer memory accesses or not. Off, the kernel takes
-	 * its BARs out of all page tables and page faults on them fail. 0 or errno.
+	 * its BARs out of all page tables and page faults on them fail. 0 or
+	 * errno.
 	 */
 	[[nodiscard]] int set_memory_decode(bool on) const;
 };
@@ -62,16 +63,16 @@ public:
 	const IommuInfo &iommu() const { return iommu_; }
 	std::span<const TestDevice> devices() const { return devices_; }
 
-	/* Empty where the machine has no such dump. */
+	/* False where the machine does not show its IOMMU's tables. */
 	bool has_iommu_table() const { return has_iommu_table_; }
 
-	/* Empty where the machine has no such tracepoint. */
+	/* Empty where the kernel has no iommu:map tracepoint. */
 	const std::optional<IommuTrace> &trace() const { return trace_; }
 
 	/*
-	 * IOVAs the tests may use, at the start aligned for the largest leaves. Far from any
-	 * physical address if the IOMMU is wide enough, lest an identity
-	 * mapping looks right.
+	 * IOVAs that tests may use. The first is aligned for the largest leaf.
+	 * If the IOMMU is wide enough, all are far from any physical address,
+	 * lest an identity mapping looks right.
 	 */
 	IommuInfo::IovaRange iova_window() const;
 

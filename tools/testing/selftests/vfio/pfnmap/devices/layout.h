@@ -50,7 +50,8 @@ Piece hole_piece(std::size_t size);
  * How far VA and physical address are congruent in a layout's first pfnmap
  * piece: they are equal modulo this and modulo no larger leaf size. It decides
  * what the CPU's page tables can hold: PUD entries, PMD entries, PTEs only. The
- * names are of pages of 4 KiB; for others, sizes are SZ_LARGEST, SZ_PMD, SZ_PAGE.
+ * names are of pages of 4 KiB; for others, sizes are SZ_LARGEST, SZ_PMD,
+ * SZ_PAGE.
  */
 enum class Congruence { mod_1g, mod_2m, mod_4k };
 

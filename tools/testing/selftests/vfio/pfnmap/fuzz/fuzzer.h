@@ -35,7 +35,9 @@ private:
 		std::size_t steps = 0; /* until then */
 	};
 
-	/* Plays until something is wrong. An error is what kept it from that. */
+	/*
+	 * Plays until something is wrong. An error is what kept it from that.
+	 */
 	Result<Replayed> replay(const Stage &stage,
 				const Operations &operations) const;
 	/* Leaves out what may be left out without a round that succeeds. */

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Random sequences of mmap, munmap, mremap, mprotect, page faults, MAP_DMA,
- * UNMAP_DMA, memory decode, resets, groups that come and go and a device that is
- * opened and closed, over BARs and RAM. After each step the IOMMU's table, the
- * locked memory and the pins are compared with a model.
+ * UNMAP_DMA, memory decode, resets, groups that come and go and a device that
+ * is opened and closed, over BARs and RAM. After each step the IOMMU's table,
+ * the locked memory and the pins are compared with a model.
  */
 #include <algorithm>
 #include <cerrno>

@@ -89,7 +89,9 @@ private:
 	/* An error as it must be, on this kernel. */
 	static bool is_expected(const Verdict &verdict, int error);
 
-	/* The memory that MAP_DMA has just been given, looked up as it is now. */
+	/*
+	 * The memory that MAP_DMA has just been given, looked up as it is now.
+	 */
 	Result<Mapping> look_up(const MapDma &op) const;
 	[[nodiscard]] std::optional<Error>
 	append_ram(std::vector<Extent> &extents, Iova iova,

@@ -13,10 +13,10 @@ namespace pfnmap::fuzz
 {
 
 /*
- * Where a sequence is played: the BARs are those of @env's devices. In a container of
- * its own the group of the device @spare comes and goes; else the container is
- * @env's, whose devices stay. One more device may be @lent, which is opened and
- * closed.
+ * Where a sequence is played: the BARs are those of @env's devices. In a
+ * container of its own the group of the device @spare comes and goes; else the
+ * container is @env's, whose devices stay. One more device may be @lent, which
+ * is opened and closed.
  */
 struct Stage {
 	const Environment &env;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Memory that the kernel holds: for this process, in pinned pages, in slabs, in all.
- * To be compared before and after; nothing else should run meanwhile.
+ * Memory that the kernel holds: for this process, in pinned pages, in slabs, in
+ * all. To be compared before and after; nothing else should run meanwhile.
  */
 #ifndef PFNMAP_KERNEL_MEMORY_STATS_H
 #define PFNMAP_KERNEL_MEMORY_STATS_H

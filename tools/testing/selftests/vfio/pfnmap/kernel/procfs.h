@@ -67,13 +67,17 @@ Result<std::size_t> anon_huge_bytes(Vaddr vaddr);
 /* The page frame present at @vaddr. ENXIO if none is, EPERM if not root. */
 Result<Pfn> pfn_at(Vaddr vaddr);
 
-/* The machine's RAM, in order of its addresses, at least one. EPERM if not root. */
+/*
+ * The machine's RAM, in order of its addresses, at least one. EPERM if not
+ * root.
+ */
 Result<std::vector<PhysRange>> system_ram();
 
 /*
- * The first of consecutive page frames in 64 MiB from the lowest RAM on that have
- * a struct page and are reserved or not as @reserved says, one element a page. Empty
- * if there is no such place. PFN 0 is left out: type1 takes it for "none yet".
+ * The first of consecutive page frames in 64 MiB from the lowest RAM on that
+ * have a struct page and are reserved or not as @reserved says, one element a
+ * page. Empty if there is no such place. PFN 0 is left out: type1 takes it for
+ * "none yet".
  */
 Result<std::optional<Pfn>> find_pfns(std::span<const bool> reserved);
 

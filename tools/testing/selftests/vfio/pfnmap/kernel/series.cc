@@ -61,7 +61,9 @@ const Row &row(Part part)
 	return *std::ranges::find(table(), part, &Row::part);
 }
 
-/* Modules of the series on a kernel that is as its distribution has built it? */
+/*
+ * Modules of the series on a kernel that is as its distribution has built it?
+ */
 bool is_vfio_out_of_tree()
 {
 	/* Nothing is there if it is no module. */

@@ -23,8 +23,8 @@ enum class Part {
 bool has(Part part);
 
 /*
- * Is MAP_DMA of VM_PFNMAP that user space may not access refused, and always with
- * EFAULT?
+ * Does MAP_DMA refuse, always with EFAULT, VM_PFNMAP that user space may not
+ * access?
  */
 bool refuses_inaccessible();
 
@@ -32,14 +32,14 @@ bool refuses_inaccessible();
 const char *name_of(Part part);
 
 /*
- * Is the kernel to have all parts, so that a test runs whether its part is found or
- * not? PFNMAP_ALL=1 says so.
+ * Is the kernel to have all parts, so that a test runs whether its part is
+ * found or not? PFNMAP_ALL=1 says so.
  */
 bool is_all_there();
 
 /*
- * Does it have what part 1 mends in mm/? One that was booted as its distribution built
- * it has not, though its VFIO is that of the series: modules that are out of tree.
+ * Does it have what part 1 mends in mm/? A distribution's own kernel does not,
+ * even with the series' modules of VFIO.
  */
 bool has_mended_mm();
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The device of the module in test_modules/: one without an IOMMU that maps
- * RAM as VM_PFNMAP, flips PG_reserved of its pages, lets others change a mapping
- * while it handles a page fault, and pins what a container has mapped, as a driver of
- * mediated devices does.
+ * RAM as VM_PFNMAP, flips PG_reserved of its pages, lets others change a
+ * mapping while it handles a page fault, and pins what a container has mapped,
+ * as a driver of mediated devices does.
  */
 #ifndef PFNMAP_KERNEL_TEST_MODULE_H
 #define PFNMAP_KERNEL_TEST_MODULE_H

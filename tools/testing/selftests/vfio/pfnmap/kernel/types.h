@@ -24,8 +24,8 @@ inline constexpr std::size_t SZ_2M = std::size_t{1} << 21;
 inline constexpr std::size_t SZ_1G = std::size_t{1} << 30;
 
 /*
- * What the CPU's page tables have entries for, on the machine that this runs on: a
- * page, and what 2 MiB and 1 GiB are where pages have 4 KiB.
+ * What the CPU's page tables have entries for, on the machine that this runs
+ * on: a page, and what 2 MiB and 1 GiB are where pages have 4 KiB.
  */
 inline const std::size_t SZ_PAGE =
 	static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
@@ -40,8 +40,9 @@ inline constexpr bool HAS_PUD_ENTRIES = true;
 #endif
 
 /*
- * The largest leaf that addresses are aligned for. PUD entries of other pages than
- * those of 4 KiB would be of 64 GiB or 4 TiB, and neither CPU nor IOMMU has them.
+ * The largest leaf that addresses are aligned for. PUD entries of other pages
+ * than those of 4 KiB would be of 64 GiB or 4 TiB, and neither CPU nor IOMMU
+ * has them.
  */
 inline const std::size_t SZ_LARGEST = SZ_PAGE == SZ_4K ? SZ_PUD : SZ_PMD;
 

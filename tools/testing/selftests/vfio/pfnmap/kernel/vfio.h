@@ -134,7 +134,9 @@ public:
 	Result<std::uint32_t> get_status() const;
 	/* VFIO_GROUP_SET_CONTAINER */
 	[[nodiscard]] int set_container(const Container &container) const;
-	/* VFIO_GROUP_UNSET_CONTAINER: EBUSY while one of its devices is open. */
+	/*
+	 * VFIO_GROUP_UNSET_CONTAINER: EBUSY while one of its devices is open.
+	 */
 	[[nodiscard]] int unset_container() const;
 	/* VFIO_GROUP_GET_DEVICE_FD: @name is the device's PCI address. */
 	Result<Device> get_device_fd(const std::string &name) const;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The oracle: what the IOMMU really translates, from the page-table dump that
- * VT-d has in debugfs (CONFIG_INTEL_IOMMU_DEBUGFS) or from an SMMUv3's own tables,
- * and what it ought to.
+ * VT-d has in debugfs (CONFIG_INTEL_IOMMU_DEBUGFS) or from an SMMUv3's own
+ * tables, and what it ought to.
  */
 #ifndef PFNMAP_ORACLE_IOMMU_TABLE_H
 #define PFNMAP_ORACLE_IOMMU_TABLE_H
@@ -21,14 +21,15 @@ namespace pfnmap
 
 /*
  * The leaves a device's DMA goes through, by ascending IOVA. @bdf is its PCI
- * address. ENOENT with neither dump nor SMMUv3, ENODATA while nothing is attached to the
- * device that has page tables.
+ * address. ENOENT with neither dump nor SMMUv3, ENODATA while nothing is
+ * attached to the device that has page tables.
  */
 Result<std::vector<Extent>> read_iommu_table(const std::string &bdf);
 
 /*
- * The same from the text of one device's dump. EBADMSG if a line makes no sense,
- * by itself or where it is: better no answer than one that leaves something out.
+ * The same from the text of one device's dump. EBADMSG if a line makes no
+ * sense, by itself or where it is: better no answer than one that leaves
+ * something out.
  */
 Result<std::vector<Extent>> parse_iommu_table(std::string_view dump);
 

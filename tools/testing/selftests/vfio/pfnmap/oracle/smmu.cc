@@ -22,7 +22,10 @@ namespace pfnmap
 namespace
 {
 
-/* The name of such an SMMU has the physical address of its registers behind this. */
+/*
+ * The name of such an SMMU has the physical address of its registers behind
+ * this.
+ */
 constexpr std::string_view NAME = "smmu3.0x";
 
 Result<std::string> real_path(const std::string &path)
@@ -75,7 +78,9 @@ public:
 	}
 
 private:
-	/* Of an SMMU's first page of registers, whatever the CPU's pages are. */
+	/*
+	 * Of an SMMU's first page of registers, whatever the CPU's pages are.
+	 */
 	static constexpr std::size_t SIZE = 1 << 16;
 
 	explicit RegisterPage(char *start) : start_(start) {}
@@ -113,7 +118,9 @@ Result<SmmuRegisters> read_registers(Phys at)
 	};
 }
 
-/* --- memory ----------------------------------------------------------------- */
+/*
+ * --- memory -----------------------------------------------------------------
+ */
 
 /* The kernel's view of RAM, an ELF file with a segment for each piece of it. */
 class KernelMemory
@@ -193,7 +200,9 @@ Result<std::vector<std::uint64_t>> KernelMemory::read(Phys at,
 	return words;
 }
 
-/* --- the device ------------------------------------------------------------- */
+/*
+ * --- the device -------------------------------------------------------------
+ */
 
 /* Where the registers of the SMMU called @name are. */
 Result<Phys> registers_of(std::string_view name)

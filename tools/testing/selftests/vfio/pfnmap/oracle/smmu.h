@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The oracle for SMMUv3, which has no dump in debugfs: its tables are read from
- * memory. The kernel tells which SMMU a device belongs to and where its registers
- * are, /dev/mem has those, the device tree has the device's stream, and /proc/kcore
- * the memory, also in kernels whose /dev/mem has none (CONFIG_STRICT_DEVMEM).
+ * memory. The kernel tells which SMMU a device belongs to and where its
+ * registers are, /dev/mem has those, the device tree has the device's stream,
+ * and /proc/kcore the memory, also in kernels whose /dev/mem has none
+ * (CONFIG_STRICT_DEVMEM).
  */
 #ifndef PFNMAP_ORACLE_SMMU_H
 #define PFNMAP_ORACLE_SMMU_H
@@ -22,7 +23,8 @@ bool has_smmu(const std::string &bdf);
 
 /*
  * The leaves its DMA goes through, by ascending IOVA. ENODATA while nothing is
- * attached to it that has page tables; what else cannot be told has its own errno.
+ * attached to it that has page tables; what else cannot be told has its own
+ * errno.
  */
 Result<std::vector<Extent>> read_smmu_tables(const std::string &bdf);
 

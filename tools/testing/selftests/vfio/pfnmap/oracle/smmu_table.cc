@@ -173,7 +173,9 @@ Result<Root> stage2_root(const Words &entry)
 	auto size = static_cast<unsigned int>(bits(entry[2], 32, 37));
 	auto start = static_cast<unsigned int>(bits(entry[2], 38, 39));
 
-	/* S2SL0 counts up while levels count down, from 2 for pages of 4 KiB. */
+	/*
+	 * S2SL0 counts up while levels count down, from 2 for pages of 4 KiB.
+	 */
 	unsigned int lowest = granule == 12 ? 2 : LAST_LEVEL;
 
 	if (!granule || size < 12 || size > 39 || start > lowest ||

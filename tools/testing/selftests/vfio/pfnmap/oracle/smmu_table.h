@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * An SMMUv3's translations for one stream: the stream table, the context
- * descriptor or the stage 2 part of the stream's entry, and the page tables, as the
- * architecture defines them and wherever they are read from. What makes no sense is
- * an error: better no answer than one that leaves something out.
+ * descriptor or the stage 2 part of the stream's entry, and the page tables, as
+ * the architecture defines them and wherever they are read from. What makes no
+ * sense is an error: better no answer than one that leaves something out.
  */
 #ifndef PFNMAP_ORACLE_SMMU_TABLE_H
 #define PFNMAP_ORACLE_SMMU_TABLE_H
@@ -37,9 +37,9 @@ struct StreamId {
 };
 
 /*
- * The leaves for transactions of @stream that have no substream, by ascending IOVA.
- * ENODATA if it has no page tables, EBADMSG for what makes no sense; errors of @read
- * as they are.
+ * The leaves for transactions of @stream that have no substream, by ascending
+ * IOVA. ENODATA if it has no page tables, EBADMSG for what makes no sense;
+ * errors of @read as they are.
  */
 Result<std::vector<Extent>> walk_smmu(const SmmuRegisters &registers,
 				      StreamId stream, const ReadWords &read);
@@ -54,8 +54,9 @@ Result<Requester> parse_requester(const std::string &bdf);
 
 /*
  * Which stream of which SMMU (its phandle) @requester is, from the properties
- * `iommu-map` and, if there is one, `iommu-map-mask` of its host bridge in the device
- * tree. ENODATA if there is none for it, EBADMSG if they are not well-formed.
+ * `iommu-map` and, if there is one, `iommu-map-mask` of its host bridge in the
+ * device tree. ENODATA if there is none for it, EBADMSG if they are not
+ * well-formed.
  */
 struct Stream {
 	std::uint32_t phandle = 0;

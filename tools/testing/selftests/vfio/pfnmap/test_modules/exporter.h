@@ -2,7 +2,8 @@
 /*
  * The ioctls of pfnmap_test_exporter.ko. Its file is no VFIO device's:
  * byte N of it is that at the physical address N, whatever there is, and is
- * entered in the page tables by page faults. All is forgotten when it is closed.
+ * entered in the page tables by page faults. All is forgotten when it is
+ * closed.
  */
 #ifndef PFNMAP_EXPORTER_H
 #define PFNMAP_EXPORTER_H
@@ -26,27 +27,28 @@
 #define PFNMAP_EXPORTER_READ _IO('p', 0x82)
 
 /*
- * Makes struct pages of ZONE_DEVICE for as many bytes as there are, 128 MiB or a
- * multiple, of a physical address without memory, which is stored there.
+ * Makes struct pages of ZONE_DEVICE for as many bytes as there are, 128 MiB or
+ * a multiple, of a physical address without memory, which is stored there.
  */
 #define PFNMAP_EXPORTER_PAGES _IOWR('p', 0x83, __u64)
 
 /*
- * Allocates as much memory as a PMD entry maps, of which the first page is reserved
- * for good and the others can be freed. Stores its physical address.
+ * Allocates as much memory as a PMD entry maps, of which the first page is
+ * reserved for good and the others can be freed. Stores its physical address.
  */
 #define PFNMAP_EXPORTER_RAM _IOR('p', 0x84, __u64)
 
 /*
- * Of each two neighbours of @arg pages, a power of two, each is mapped in the place
- * of the other one. No entry may be larger.
+ * Of each two neighbours of @arg pages, a power of two, each is mapped in the
+ * place of the other one. No entry may be larger.
  */
 #define PFNMAP_EXPORTER_SWAP _IO('p', 0x85)
 
 /*
  * Takes a memory block away, whose first and last byte are at these physical
- * addresses, with its struct pages, or brings it back, offline. The kernel has to
- * have made its memory of such blocks; EOPNOTSUPP without CONFIG_MEMORY_HOTREMOVE.
+ * addresses, with its struct pages, or brings it back, offline. The kernel has
+ * to have made its memory of such blocks; EOPNOTSUPP without
+ * CONFIG_MEMORY_HOTREMOVE.
  */
 struct pfnmap_exporter_block {
 	__u64 first;

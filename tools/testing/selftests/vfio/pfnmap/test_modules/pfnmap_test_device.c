@@ -2,7 +2,7 @@
 /*
  * A VFIO device without hardware that does to pages and mappings what no real
  * one can be asked for: it maps RAM as VM_PFNMAP, flips PG_reserved of pages
- * that are mapped for DMA, lets others change a mapping while a fault is handled,
+ * that are mapped for DMA, lets others change a mapping during a page fault,
  * and pins single pages of a container as a driver of mediated devices does. For
  * tests on kernels that are thrown away; what user space does with it can harm the
  * whole system.
@@ -226,7 +226,7 @@ static void test_contend(struct mm_struct *mm)
 
 	for (ms = 0; ms < PATIENCE_MS && !mmap_lock_is_contended(mm); ms++)
 		msleep(1);
-	/* Who has waited for 4 ms cannot be overtaken by readers any more. */
+	/* A writer that has waited for 4 ms is overtaken by no reader. */
 	msleep(10);
 }
 

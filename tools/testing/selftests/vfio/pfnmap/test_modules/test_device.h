@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the device of pfnmap_test_device.ko can be asked for beside what every
+ * The device of pfnmap_test_device.ko can be asked for this beside what every
  * VFIO device answers. Its file is mapped with mmap(2): PFNMAP_TEST_SIZE bytes
  * (16 pages) of RAM at PFNMAP_TEST_RAW as VM_PFNMAP, as many other ones at
  * PFNMAP_TEST_PAGES as ordinary pages. PFNMAP_TEST_FAULTS has the same bytes as
- * PFNMAP_TEST_RAW, of which each page is entered by a fault of its own.
+ * PFNMAP_TEST_RAW, of which each page is entered by a page fault of its own.
  */
 #ifndef PFNMAP_TEST_DEVICE_H
 #define PFNMAP_TEST_DEVICE_H
@@ -38,11 +38,12 @@
 #define PFNMAP_TEST_UNPIN _IO('p', 0x74)
 
 /*
- * The faults at PFNMAP_TEST_FAULTS enter a page. From now on they let go of
- * mmap_lock instead, and anonymous memory takes the place of all that the vma has;
- * or they wait first until another thread wants to change mappings, which is
- * given the lock next; or enter all that the vma has, once the thread that has
- * the fault was killed; or let go of mmap_lock first, until PFNMAP_TEST_GO_ON.
+ * This sets what page faults at PFNMAP_TEST_FAULTS do. PLAIN: each enters its
+ * page. REPLACE: it lets go of mmap_lock, and anonymous memory takes the place
+ * of all that the vma has. CONTEND: it waits until another thread waits for
+ * mmap_lock, which gets it next. KILLED: it enters all pages of the vma once
+ * its thread was killed. LET_GO: it lets go of mmap_lock until
+ * PFNMAP_TEST_GO_ON.
  */
 #define PFNMAP_TEST_ON_FAULT _IO('p', 0x76)
 #define PFNMAP_TEST_PLAIN 0
@@ -51,13 +52,13 @@
 #define PFNMAP_TEST_KILLED 3
 #define PFNMAP_TEST_LET_GO 4
 
-/* Waits until there was a fault since PFNMAP_TEST_ON_FAULT. */
+/* Waits until there was a page fault since PFNMAP_TEST_ON_FAULT. */
 #define PFNMAP_TEST_WAIT _IO('p', 0x77)
 
 /* Page faults that let go of mmap_lock, also those to come, go on. */
 #define PFNMAP_TEST_GO_ON _IO('p', 0x79)
 
-/* How many pages were entered by faults since PFNMAP_TEST_ON_FAULT. */
+/* How many pages page faults have entered since PFNMAP_TEST_ON_FAULT. */
 #define PFNMAP_TEST_ENTERED _IOR('p', 0x78, __u64)
 
 #endif

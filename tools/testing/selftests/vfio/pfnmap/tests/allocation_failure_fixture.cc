@@ -37,9 +37,9 @@ Result<Layout> many_kinds(const TestDevice &device)
 }
 
 /*
- * MAP_DMA of all of @layout, which has mapped nothing when it fails. The IOVA is
- * another one each time: where a map came to its end once, as it does without
- * the page for its batch, the IOMMU has its page tables from then on.
+ * MAP_DMA of all of @layout, which has mapped nothing when it fails. The IOVA
+ * is another one each time: where a map came to its end once, as it does
+ * without the page for its batch, the IOMMU has its page tables from then on.
  */
 void FaultsTest::expect_maps_all_or_nothing(const Layout &layout)
 {

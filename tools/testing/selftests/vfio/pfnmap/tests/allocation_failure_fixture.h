@@ -132,7 +132,10 @@ protected:
 	}
 	bool happened() const { return happened_; }
 
-	/* A group has got a domain of its own if @iova was mapped when it joined. */
+	/*
+	 * A group has got a domain of its own if @iova was mapped when it
+	 * joined.
+	 */
 	bool has_own_domain(Iova iova) const
 	{
 		return std::ranges::any_of(calls(), [&](const Extent &call) {

@@ -61,7 +61,9 @@ TEST_F(Faults, map_bar_not_present)
 							 SZ_PMD, DMA_RW);
 		},
 		[&](int error) {
-			/* A page fault that finds no memory has no other word. */
+			/*
+			 * A page fault that finds no memory has no other word.
+			 */
 			if (error && error != EFAULT) {
 				EXPECT_ERRNO(ENOMEM, error);
 			}

@@ -52,7 +52,9 @@ protected:
 		expect_as_before();
 	}
 
-	/* Maps what is there from the start, after something has unmapped it. */
+	/*
+	 * Maps what is there from the start, after something has unmapped it.
+	 */
 	void map_again()
 	{
 		ASSERT_ERRNO(0, map_dma(mapped_, layout_->start(), SIZE));

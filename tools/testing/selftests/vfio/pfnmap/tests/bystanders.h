@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Others who run every ms, and the scheduling latency that they see: how long
- * they wait for a CPU and for the process's mmap_lock.
+ * Others who run every ms, the scheduling latency that they see, and how late
+ * they get the process's mmap_lock.
  */
 #ifndef PFNMAP_TESTS_BYSTANDERS_H
 #define PFNMAP_TESTS_BYSTANDERS_H
@@ -148,15 +148,15 @@ void read_lock();
 /* Takes it for writing, twice. */
 void write_lock();
 
-/* Who is not to wait for long, whatever this process does. */
+/* All three: nothing that this process does may delay them for long. */
 class Bystanders
 {
 public:
 	bool started() const { return process_.started(); }
 
 	/*
-	 * None of them waits for long because of @call. Prints how long. As
-	 * they go on round by round, those that are short are progress.
+	 * @call delays none of them for long. Prints their longest delays and
+	 * how many rounds they have done meanwhile.
 	 */
 	void expect_no_wait(const char *what,
 			    const std::function<void()> &call);

@@ -101,7 +101,9 @@ class CloudHypervisor : public DmaTest,
 			public testing::WithParamInterface<Version>
 {
 protected:
-	/* Page faults that reading a table's dump may take beside the entries. */
+	/*
+	 * Page faults that reading a table's dump may take beside the entries.
+	 */
 	static constexpr long FAULTS_BY_THE_WAY = 1024;
 
 	void SetUp() override;
@@ -149,7 +151,9 @@ void CloudHypervisor::SetUp()
 
 		ASSERT_OK(region);
 		for (const Region::Area &each : region->areas) {
-			/* The BAR of another device may begin in such a page. */
+			/*
+			 * The BAR of another device may begin in such a page.
+			 */
 			if (each.size % SZ_PAGE)
 				continue;
 

@@ -66,8 +66,8 @@ TEST_F(DmaFault, read_only)
 }
 
 /*
- * The edu device's container has the BAR of an ivshmem device that is opened and
- * closed: nothing of what it is by then is reached any more.
+ * The edu device's container has the BAR of an ivshmem device that is opened
+ * and closed: nothing of what it is by then is reached any more.
  */
 class DmaRevoked : public testing::Test
 {
@@ -96,7 +96,9 @@ protected:
 		lent_->close_device();
 	}
 
-	/* A word of @bytes in RAM goes to @to; what is at @from comes to RAM. */
+	/*
+	 * A word of @bytes in RAM goes to @to; what is at @from comes to RAM.
+	 */
 	void write_by_dma(const std::vector<std::uint8_t> &bytes, Iova to);
 	std::vector<std::uint8_t> read_by_dma(Iova from);
 

@@ -18,8 +18,8 @@ namespace
 
 /*
  * Each field at its edges, the others as in a valid call. What is not refused
- * does what it says. EOVERFLOW stands for what expect_error() makes of it: the
- * one thing that kernels differ in, also for what is not aligned either.
+ * does what it says. EOVERFLOW stands for EINVAL as well, which kernels before
+ * v6.18 give (see expect_error()).
  */
 class Edges : public BadInputTest
 {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Tests of device memory that no VFIO device vouches for have an exporter of it. */
+/*
+ * Tests of device memory that no VFIO device vouches for have an exporter of
+ * it.
+ */
 #ifndef PFNMAP_TESTS_EXPORTER_FIXTURE_H
 #define PFNMAP_TESTS_EXPORTER_FIXTURE_H
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * MAP_DMA of a device's BAR asks the device where it is, not the process's page
- * tables: it takes no page fault and fills no table, wherever the BAR is mapped.
+ * tables: it takes no page fault and fills no table, wherever the BAR is
+ * mapped.
  */
 #include <algorithm>
 #include <array>
@@ -189,7 +190,7 @@ TEST_F(FastPath, beside_ram)
 	EXPECT_TRUE(unmap_dma(iova, layout->size()));
 }
 
-/* What the CPU does afterwards is no other than without. */
+/* A map changes nothing for the accesses of the CPU that follow. */
 TEST_F(FastPath, cpu_access_afterwards)
 {
 	auto layout = Layout::create({bar_part(0, BAR)}, Congruence::mod_4k);

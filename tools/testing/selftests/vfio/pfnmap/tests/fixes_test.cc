@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Mistakes of stock kernels beside VM_PFNMAP ranges, in mm and in type1, where a
- * fixture of its own is needed. A kernel without the fixes may die of it.
+ * Mistakes of stock kernels beside VM_PFNMAP ranges, in mm and in type1, where
+ * a fixture of its own is needed. A kernel without the fixes may die of it.
  */
 #include <array>
 #include <cerrno>
@@ -26,9 +26,10 @@ namespace
 {
 
 /*
- * A vma is cut inside of a PUD entry. Where that is at an address that no PMD entry
- * could have either, a kernel that leaves the entry as it is takes the BAR for a
- * page table; elsewhere, one with CONFIG_DEBUG_VM asserts that it did not, later on.
+ * A vma is cut inside of a PUD entry. Where that is at an address that no PMD
+ * entry could have either, a kernel that leaves the entry as it is takes the
+ * BAR for a page table; elsewhere, one with CONFIG_DEBUG_VM asserts that it did
+ * not, later on.
  */
 class SplitMmap : public DmaTest
 {
@@ -206,8 +207,8 @@ TEST_F(SplitMmap, dontfork_inside_a_pud)
 }
 
 /*
- * The parameter makes type1 take one page at a time. Root may set it at any time,
- * also while there are pages left of those that were looked up before.
+ * The parameter makes type1 take one page at a time. Root may set it at any
+ * time, also while there are pages left of those that were looked up before.
  */
 class MapFlip : public DmaTest
 {
@@ -215,9 +216,9 @@ protected:
 	MapFlip() : DmaTest(BAR) {}
 
 	/*
-	 * Each page at an even place is followed by the next one of RAM, and that
-	 * by one from elsewhere: there is always something left. The map ends
-	 * between two that belong together.
+	 * Each page at an even place is followed by the next one of RAM, and
+	 * that by one from elsewhere: there is always something left. The map
+	 * ends between two that belong together.
 	 */
 	static inline const std::size_t TURN = 2 * SZ_PAGE;
 	static constexpr std::size_t END = 16 * SZ_1M;

@@ -55,7 +55,10 @@ private:
 /* A parameter's name in that of a test: "mod_2m". */
 std::string congruence_name(const testing::TestParamInfo<Congruence> &info);
 
-/* A member of a fixture that is opened when a test begins, and closed at its end. */
+/*
+ * A member of a fixture that is opened when a test begins, and closed at its
+ * end.
+ */
 class FixtureMember
 {
 public:

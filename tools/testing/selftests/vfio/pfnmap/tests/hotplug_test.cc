@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Raw PFNs of memory that is taken offline, put back online and removed meanwhile.
- * Nobody owns such memory when it is online, so it may not be mapped for DMA while it
- * has struct pages. Needs pfnmap_test_exporter.ko.
+ * Raw PFNs of memory that is taken offline, put back online and removed
+ * meanwhile. Nobody owns such memory when it is online, so it may not be mapped
+ * for DMA while it has struct pages. Needs pfnmap_test_exporter.ko.
  */
 #include <atomic>
 #include <charconv>
@@ -25,7 +25,10 @@ struct MemoryBlock {
 	Phys phys;
 	std::size_t size = 0;
 
-	/* The first behind what the kernel has. ENOENT without CONFIG_MEMORY_HOTPLUG. */
+	/*
+	 * The first behind what the kernel has. ENOENT without
+	 * CONFIG_MEMORY_HOTPLUG.
+	 */
 	static Result<MemoryBlock> behind_all();
 
 	Phys last() const { return phys + (size - 1); }
@@ -59,10 +62,10 @@ Result<MemoryBlock> MemoryBlock::behind_all()
 }
 
 /*
- * A block of memory that is added, offline, and removed: where mem= on the kernel's
- * command line keeps some from it. What it began with is of no use: arm64 does not
- * let go of it, and x86 frees page tables of its direct map that were never
- * allocated.
+ * A block of memory that is added, offline, and removed: where mem= on the
+ * kernel's command line keeps some from it. What it began with is of no use:
+ * arm64 does not let go of it, and x86 frees page tables of its direct map that
+ * were never allocated.
  */
 class Hotplug : public ExporterTest
 {
@@ -169,7 +172,7 @@ int Hotplug::remove_meanwhile()
 	other.join();
 	EXPECT_ERRNO(0, error);
 
-	/* What no memory is behind is like any other PFN that is no page's. */
+	/* Without memory behind it, a PFN is like that of a device. */
 	EXPECT_ERRNO(error, map(*layout));
 	EXPECT_TRUE(error || unmap_dma(iova_, SZ_PMD));
 	return maps;
@@ -222,8 +225,8 @@ TEST_F(Hotplug, memory_goes_meanwhile)
 }
 
 /*
- * Nothing is mapped when it comes back: who would map raw PFNs of what becomes
- * memory later cannot be told from who maps a device.
+ * No mapping is left when the memory comes back: raw PFNs that become memory
+ * later cannot be told from those of a device.
  */
 TEST_F(Hotplug, struct_pages_go_meanwhile)
 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The scheduling latency that others see, and how long they wait for the
- * process's mmap_lock, while all of a BAR is mapped, unmapped and closed, however
- * large it is.
+ * process's mmap_lock, while all of a BAR is mapped, unmapped and closed,
+ * however large it is.
  *
  * A test must not depend on a figure of time. So these run only where a ns is
  * an instruction, whatever the host has to do: in QEMU with -icount
@@ -142,7 +142,7 @@ TEST_F(Latency, iova_mod_4k)
 }
 
 /*
- * Who is killed amidst a MAP_DMA is gone soon, with all that it had mapped.
+ * A process killed amidst a MAP_DMA is gone soon, with all that it had mapped.
  * @made tells what page tables there are, in bytes: the signal comes when the
  * child that maps @layout has made a small part of its.
  */

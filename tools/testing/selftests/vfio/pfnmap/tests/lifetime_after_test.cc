@@ -22,7 +22,7 @@ class LifetimeMixed : public LifetimeTest
 protected:
 	LifetimeMixed() : LifetimeTest(Start::lent) {}
 
-	/* How @gone bytes of one piece in @piece_size ones are told. */
+	/* A piece of the layout, and whether it stays after the close. */
 	struct Part {
 		Piece piece;
 		bool stays;

@@ -2,8 +2,8 @@
 /*
  * Tests of a device's end have a device to open and to close, PFNMAP_SHM's
  * or else the spare one, whose BAR is mapped in a container of others. Its last
- * close is that of its last file and its last mmap, and takes all that is mapped
- * of it out of every IOMMU.
+ * close is that of its last file and its last mmap, and takes all that is
+ * mapped of it out of every IOMMU.
  */
 #ifndef PFNMAP_TESTS_LIFETIME_FIXTURE_H
 #define PFNMAP_TESTS_LIFETIME_FIXTURE_H

@@ -27,13 +27,15 @@ namespace
 /* Long, since an emulated machine may be busy; only a failure waits for it. */
 constexpr std::chrono::seconds PATIENCE{30};
 
-/* Whoever has the file or an mmap keeps the device open, also another process. */
+/*
+ * Whoever has the file or an mmap keeps the device open, also another process.
+ */
 class LifetimeProcess : public LifetimeTest
 {
 protected:
 	LifetimeProcess() : LifetimeTest(Start::lent) {}
 
-	/* Closes all files of the device but for what @keeps it. */
+	/* Keeps the file or, with @keep_mmap, the mmap, and closes the rest. */
 	void close_in_child(bool keep_mmap)
 	{
 		if (!keep_mmap)
@@ -122,7 +124,9 @@ void LifetimeProcess::exec_in_child(bool keep_file,
 	lent_->close_container();
 }
 
-/* As in a live update of a VMM: its mmaps go, what it hands down stays mapped. */
+/*
+ * As in a live update of a VMM: its mmaps go, what it hands down stays mapped.
+ */
 TEST_F(LifetimeProcess, exec_keeps_the_file)
 {
 	std::optional<Accomplice> child;

@@ -96,7 +96,7 @@ TEST_P(LifetimeOf, opened_again)
 	make_layout();
 	if (HasFatalFailure())
 		return;
-	/* Not for having been there either. */
+	/* That the BAR is present does not bring the mapping back. */
 	for (std::size_t at = 0; at < size(); at += SZ_PAGE)
 		layout_->va().touch(at);
 	expect_revoked();
@@ -243,7 +243,7 @@ TEST_F(Lifetime, every_container)
 	EXPECT_TRUE(own_.unmap(*third, bytes));
 }
 
-/* A device that has never been mapped, and one that was in another's life. */
+/* A device that nobody mapped is closed; the mapping of another one stays. */
 TEST_F(Lifetime, nobody_mapped_it)
 {
 	auto mine = Layout::create({bar_part(0, BAR)});

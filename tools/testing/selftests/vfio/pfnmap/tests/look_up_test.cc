@@ -41,9 +41,9 @@ protected:
 	};
 
 	/*
-	 * Maps for reading what has no page table entries yet. The first
-	 * page fault lasts until another thread is about to put the same pages in its
-	 * place, with all their entries, but PROT_NONE.
+	 * Maps for reading what has no page table entries yet. The first page
+	 * fault lasts until another thread is about to move the same pages to
+	 * its place, which have all their entries, but PROT_NONE.
 	 */
 	Outcome map_what_loses_its_permission();
 
@@ -132,8 +132,8 @@ TEST_F(LookUpTest, permission_goes_meanwhile)
 }
 
 /*
- * A BAR's pfns have been looked up and are not mapped yet, since MAP_DMA takes a
- * page fault of what is behind it, when the BAR is unmapped and closed.
+ * A BAR's pfns have been looked up and are not mapped yet, since MAP_DMA takes
+ * a page fault of what is behind it, when the BAR is unmapped and closed.
  */
 TEST_F(LookUpTest, closes_before_it_is_mapped)
 {

@@ -9,8 +9,8 @@
  * test and the exit code is 4. Of three or more the last is left for tests that
  * need a container of their own. PFNMAP_SHM names one more, to be opened and
  * closed; without it the last one is. PFNMAP_ALL=1 says that the kernel has the
- * whole series, so that nothing is skipped for want of a part of it. All must be
- * bound to vfio-pci, and nothing else may need them meanwhile.
+ * whole series, so that nothing is skipped for want of a part of it. All must
+ *be bound to vfio-pci, and nothing else may need them meanwhile.
  */
 #include <cstdio>
 #include <memory>

@@ -22,7 +22,9 @@ namespace pfnmap
 namespace
 {
 
-/* A fatal signal ends a MAP_DMA, with and without page faults, and undoes it. */
+/*
+ * A fatal signal ends a MAP_DMA, with and without page faults, and undoes it.
+ */
 class MapKilled : public MapTest
 {
 protected:
@@ -91,12 +93,12 @@ void MapKilled::expect_killable(const Layout &layout)
 			EXPECT_TRUE(signalled) << "MAP_DMA failed by itself";
 			return;
 		}
-		/* The signal came too late. Nothing in between is right. */
+		/* The signal came too late: all of it has to be mapped. */
 		ASSERT_TRUE(table_has_runs(*runs));
 		ASSERT_TRUE(unmap_dma(iova, layout.size()));
 		survived += signalled;
 	}
-	/* Once it may be too late inside of the ioctl too, not every time. */
+	/* A signal may come too late inside of the ioctl, not each time. */
 	if (survived < ATTEMPTS / 2)
 		GTEST_SKIP() << "the signal always came too late";
 	ADD_FAILURE() << survived << " signals were pending, none ended it";
@@ -148,7 +150,7 @@ protected:
 	/*
 	 * Maps while another thread puts @first and @second in turn into one
 	 * and the same place. A map that succeeds has only pages that one of
-	 * them has there (@nothing has none), one that fails leaves nothing.
+	 * them has there (a null @second has none), one that fails leaves none.
 	 */
 	void race(const Piece &first, const Piece *second);
 

@@ -119,7 +119,9 @@ TEST_F(Map, prot_none)
 	expect_map_fails(*never, EFAULT, DMA_READ);
 	expect_map_fails(*never, EFAULT, DMA_RW);
 
-	/* The same after a life with entries, which huge ones would not have. */
+	/*
+	 * The same after a life with entries, which huge ones would not have.
+	 */
 	auto no_more = Layout::create({bar_part(0, SMALL)}, Congruence::mod_4k);
 
 	ASSERT_OK(no_more);

@@ -114,7 +114,9 @@ TEST_F(Map, iova_incongruent)
 
 	ASSERT_OK(layout);
 
-	/* The CPU may use PMD entries here but the IOMMU only leaves of a page. */
+	/*
+	 * The CPU may use PMD entries here but the IOMMU only leaves of a page.
+	 */
 	Iova iova = take_iova(SMALL, bar().phys + SZ_PAGE);
 	std::array run{Extent{iova, bar().phys, SMALL}};
 

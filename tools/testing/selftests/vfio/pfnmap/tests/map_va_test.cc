@@ -51,9 +51,10 @@ TEST_F(MapSplit, pud)
 {
 	NEED_BAR(2 * SZ_PUD);
 	/*
-	 * A stock mm leaves the PUD entry as it is when a VMA is split inside of
-	 * it, and asserts that it did not when the entry is split later on. Not
-	 * at 4 KiB, of which even one that asserts nothing dies: see SplitMmap.
+	 * A stock mm leaves the PUD entry as it is when a VMA is split inside
+	 * of it, and asserts that it did not when the entry is split later on.
+	 * Not at 4 KiB, of which even one that asserts nothing dies: see
+	 * SplitMmap.
 	 */
 	if (has_kernel_function("dump_vma") && !has_mended_mm())
 		GTEST_SKIP() << "a kernel with CONFIG_DEBUG_VM dies of that";

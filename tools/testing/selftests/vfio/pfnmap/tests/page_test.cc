@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Which pages were pinned is known from when they were, whatever becomes of them
- * since. Needs the module in test_modules/.
+ * Which pages were pinned is known from when they were, whatever becomes of
+ * them since. Needs the module in test_modules/.
  */
 #include <cerrno>
 #include <string>
@@ -80,8 +80,8 @@ TEST_F(PageTest, page_in_use_is_refused)
 }
 
 /*
- * Nothing takes back what a driver was given to write to, when the device that it
- * is of goes. PCI BARs mostly have no page to hand out; what this device maps has.
+ * A driver may write to a page that it has pinned, even when the page's device
+ * is gone. PCI BARs mostly have no page to pin; what this device maps has.
  */
 TEST_F(PageTest, pin_of_a_bar)
 {
@@ -116,8 +116,8 @@ TEST_F(PageTest, pin_of_a_bar)
 }
 
 /*
- * A page fault's handler may let go of mmap_lock, and RAM take the place of what had the
- * fault. It has to be taken for the RAM it is.
+ * A page fault's handler may let go of mmap_lock, and RAM may take the place of
+ * the mapping meanwhile. MAP_DMA has to take it for the RAM it is.
  */
 TEST_F(PageTest, replaced_while_a_fault_lets_go_of_the_lock)
 {

@@ -151,8 +151,8 @@ TEST_F(PinTest, device_cannot_join)
 }
 
 /*
- * Raw, but with a page to hand out, which nothing needs to keep: a device's region
- * may be gone before those who have it, so that it is refused.
+ * Raw, but with a page to hand out, which nothing needs to keep: a device's
+ * region may be gone before those who have it, so that it is refused.
  */
 TEST_F(PinTest, reserved_pages)
 {

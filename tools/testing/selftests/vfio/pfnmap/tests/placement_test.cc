@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Where mmap() puts a BAR when it is asked for no address: where page tables can have
- * the largest entries for it. Everything else about addresses is as it was.
+ * Where mmap() puts a BAR when it is asked for no address: where page tables
+ * can have the largest entries for it. Everything else about addresses is as it
+ * was.
  */
 #include <algorithm>
 #include <bit>
@@ -132,15 +133,18 @@ TEST_F(Placement, whole_bar)
 
 TEST_F(Placement, part_that_begins_elsewhere)
 {
-	/* As beside an MSI-X table, */
+	/* This part begins as behind an MSI-X table. */
 	EXPECT_TRUE(is_congruent(2 * SZ_PAGE, bar().size - 2 * SZ_PAGE));
-	/* and where no entry of the alignment's size fits, but smaller ones do. */
+	/* Here no entry of the alignment's size fits, but smaller ones do. */
 	EXPECT_TRUE(is_congruent(bar().size / 4, bar().size / 2));
 }
 
 TEST_F(Placement, large_entries)
 {
-	/* Those of pages of this program. Smaller entries take 512 times as many. */
+	/*
+	 * Those of pages of this program. Smaller entries take 512 times as
+	 * many.
+	 */
 	constexpr long FAULTS_BY_THE_WAY = 16;
 	auto policy = ScopedSetting::set(THP_POLICY, "always");
 	std::size_t entry = HAS_PUD_ENTRIES && bar().size >= SZ_PUD ? SZ_PUD
@@ -206,8 +210,8 @@ TEST_F(PlacementAsked, fixed_address_is_taken)
 }
 
 /*
- * Files with pages of PMD size are aligned by the same arithmetic. /dev/zero is one,
- * but not yet on 6.12.
+ * Files with pages of PMD size are aligned by the same arithmetic. /dev/zero is
+ * one, but not yet on 6.12.
  */
 TEST_F(PlacementAsked, fixed_address_of_others_is_taken)
 {

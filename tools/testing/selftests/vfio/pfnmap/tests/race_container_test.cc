@@ -46,7 +46,7 @@ protected:
 		return *unmapped == size ? 0 : EIO;
 	}
 
-	/* How often page faults of another's map were of use to a map. */
+	/* How often a map took fewer page faults thanks to another. */
 	struct Faults {
 		long alone = 0; /* that a map takes without another */
 		int fewer = 0, some = 0; /* maps that took fewer, or any */
@@ -246,7 +246,9 @@ private:
 		return result ? 0 : result.error().code;
 	}
 
-	/* One of the mappers' pages. Once unmapped, or if the group goes, so. */
+	/*
+	 * One of the mappers' pages. Once unmapped, or if the group goes, so.
+	 */
 	int map_one(std::size_t at)
 	{
 		if (int error = unless_refused(container_.map_dma(

@@ -82,7 +82,9 @@ class Mappers
 public:
 	static constexpr std::size_t NR = 4;
 
-	/* A thread: maps and unmaps by @map and @unmap, which give 0 or errno. */
+	/*
+	 * A thread: maps and unmaps by @map and @unmap, which give 0 or errno.
+	 */
 	void run(const std::function<int()> &map,
 		 const std::function<int()> &unmap);
 

@@ -2,8 +2,8 @@
 /*
  * MAP_DMA and UNMAP_DMA while others change what they look at: the mappings,
  * their protection and their page tables, and the device. Whatever came first,
- * each leaf that is there belongs to a mapping and points into the BAR or RAM it
- * should, and in the end nothing is mapped, locked or pinned.
+ * each leaf that is there belongs to a mapping and points into the BAR or RAM
+ * it should, and in the end nothing is mapped, locked or pinned.
  */
 #include <atomic>
 #include <cerrno>

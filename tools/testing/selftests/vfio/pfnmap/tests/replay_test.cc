@@ -349,7 +349,7 @@ TEST_F(ReplayFails, no_right_to_lock)
 		auto no_memlock = ScopedNoMemlock::enter();
 
 		ASSERT_OK(no_memlock);
-		/* Who maps is who has the right, or has not. */
+		/* The right to lock memory is that of the process that maps. */
 		add(Layout::create(
 			    {bar_part(BAR / 2, BAR / 2), ram_piece(RAM)}),
 		    RAM);

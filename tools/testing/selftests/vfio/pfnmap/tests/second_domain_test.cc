@@ -24,9 +24,13 @@ class FaultsSecondDomain : public FaultsTest
 {
 protected:
 	void expect_replays(const Layout &layout, std::size_t ram);
-	/* What is mapped in both domains is unmapped in both, and mapped anew. */
+	/*
+	 * What is mapped in both domains is unmapped in both, and mapped anew.
+	 */
 	void expect_in_both(const Layout &layout, Iova iova, std::size_t ram);
-	/* Joins until the group has a domain of its own. False if it never has. */
+	/*
+	 * Joins until the group has a domain of its own. False if it never has.
+	 */
 	bool make_second_domain();
 };
 
@@ -152,16 +156,18 @@ TEST_F(FaultsSecondDomain, map)
 			EXPECT_TRUE(own_.has_nothing());
 			EXPECT_TRUE(table_is_empty());
 			EXPECT_TRUE(holds(0));
-			/* Where neither domain has a table: one may fail alone. */
+			/*
+			 * Where neither domain has a table: one may fail alone.
+			 */
 			at = take_iova(layout->size(), layout->phys_of_start());
 		});
 	EXPECT_ERRNO(0, own_.leave());
 }
 
 /*
- * The ranges of a device leave both domains at its last close, and a domain that
- * comes afterwards gets none of them: it is closed before another device joins
- * the container, or while that one may have a domain of its own.
+ * The ranges of a device leave both domains at its last close, and a domain
+ * that comes afterwards gets none of them: it is closed before another device
+ * joins the container, or while that one may have a domain of its own.
  */
 class FaultsRevoked : public FaultsTest
 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory that no VFIO device vouches for is looked up in the page tables: table by table
- * where it is there, and entry by entry where it has to be faulted in; and memory
- * that could be freed is found wherever it is in a run. Needs
+ * Memory that no VFIO device vouches for is looked up in the page tables: table
+ * by table where it is there, and entry by entry where it has to be faulted in;
+ * and memory that could be freed is found wherever it is in a run. Needs
  * pfnmap_test_exporter.ko.
  */
 #include <optional>
@@ -37,7 +37,9 @@ protected:
 
 	std::optional<Cost> cost_of_map(const Layout &layout);
 
-	/* It is there by entries of @entry bytes: a walk for each @table bytes. */
+	/*
+	 * It is there by entries of @entry bytes: a walk for each @table bytes.
+	 */
 	void expect_walk_each(std::size_t entry, std::size_t table,
 			      std::size_t size);
 };
@@ -113,7 +115,9 @@ TEST_F(Walk, pud_entries)
 	expect_walk_each(SZ_PUD, SZ_PAGE / 8 * SZ_PUD, 2 * SZ_PUD);
 }
 
-/* One look at each entry: the first one is looked for before it is faulted in. */
+/*
+ * One look at each entry: the first one is looked for before it is faulted in.
+ */
 TEST_F(Walk, nothing_there)
 {
 	constexpr std::size_t PAGES = 24;
@@ -296,8 +300,8 @@ TEST_F(Walk, memory_in_a_huge_entry)
 }
 
 /*
- * It has struct pages, but none that can be freed while its driver is there, and
- * none that a pin would keep: as good as a BAR.
+ * It has struct pages, but none that can be freed while its driver is there,
+ * and none that a pin would keep: as good as a BAR.
  */
 TEST_F(Walk, zone_device)
 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Tests of the instruments that the other programs measure with: the oracle, the
- * trace parser, the KTAP writer and the fuzzer's model. They ask nothing of the
- * kernel and run anywhere.
+ * Tests of the instruments that the other programs measure with: the oracle,
+ *the trace parser, the KTAP writer and the fuzzer's model. They ask nothing of
+ *the kernel and run anywhere.
  *
  *	pfnmap_unit [--gtest_filter=...] [--gtest_list_tests]
  */

@@ -76,7 +76,9 @@ TEST_P(SmmuGranule, reads_what_was_mapped_at_random)
 		Smmu smmu(format);
 		std::map<Iova, Extent> leaves;
 
-		/* Each in an entry of level 2 of its own, so that none overlap. */
+		/*
+		 * Each in an entry of level 2 of its own, so that none overlap.
+		 */
 		for (int i = 0; i < 40; i++) {
 			unsigned int level = 2 + random() % 2;
 			std::uint64_t room = std::uint64_t{1}
@@ -132,7 +134,9 @@ TEST_P(SmmuGranule, an_entry_that_makes_no_sense_is_told)
 		idle.page_entry(leaf.iova.value, level) &= ~ACCESSED;
 		EXPECT_EQ(EBADMSG, error_of(idle.walk()));
 	}
-	/* A block where only pages can be, or at an odd address, or too large. */
+	/*
+	 * A block where only pages can be, or at an odd address, or too large.
+	 */
 	Smmu page(format), odd(format), large(format);
 
 	page.map(leaf, 3);

@@ -85,7 +85,9 @@ TEST(SmmuTable, a_stream_or_context_that_makes_no_sense_is_told)
 		EXPECT_EQ(EBADMSG, error_of(smmu->walk()));
 }
 
-/* Its second level begins where the first of a linear one would have its entry. */
+/*
+ * Its second level begins where the first of a linear one would have its entry.
+ */
 TEST(SmmuTable, reads_a_stream_table_of_two_levels)
 {
 	Smmu smmu(PAGES_4K);
@@ -126,7 +128,9 @@ TEST(SmmuTable, reads_the_context_without_a_substream)
 
 	smmu.map(leaves[0], 3);
 	smmu.entry(0) |= SUBSTREAMS;
-	/* Transactions without one are refused, then translated, by context 0. */
+	/*
+	 * Transactions without one are refused, then translated, by context 0.
+	 */
 	EXPECT_EQ(ENODATA, error_of(smmu.walk()));
 	smmu.entry(1) |= 2;
 	EXPECT_EQ(value_of(smmu.walk()), leaves);
@@ -138,7 +142,10 @@ TEST(SmmuTable, reads_the_context_without_a_substream)
 	EXPECT_EQ(value_of(smmu.walk()), leaves);
 }
 
-/* @smmu translates by stage 2 with @format, whose first level S2SL0 has as @start. */
+/*
+ * @smmu translates by stage 2 with @format, whose first level S2SL0 has as
+ * @start.
+ */
 void use_stage_2(Smmu &smmu, const Format &format, std::uint64_t start)
 {
 	smmu.entry(0) = 6 << 1 | 1;
