@@ -229,7 +229,7 @@ build_in() {
 option_of() {
 	local object
 	object=$(basename "${1%.c}.o")
-	sed -nE "s/^obj-\\$\((CONFIG_[A-Z0-9_]+)\) *\+?= *(.* )?$object( .*)?\$/\1/p" \
+	sed -nE "s/^[a-z-]+-\\$\((CONFIG_[A-Z0-9_]+)\) *\+?= *(.* )?$object( .*)?\$/\1/p" \
 		"$CHECK_SRC/$(dirname "$1")/Makefile"
 }
 
