@@ -235,6 +235,9 @@ protected:
 		if (IsSkipped() || HasFatalFailure())
 			return;
 		NEED_PART(Part::fixes);
+		/* Only those make contiguous pages that can be relied on. */
+		if (SZ_PMD > SZ_2M)
+			GTEST_SKIP() << "a huge page has more than 2 MiB";
 
 		/* Nothing can be mapped behind the RAM. */
 		auto va = VaRange::reserve(END + SZ_PMD, SZ_PMD, 0);
