@@ -3,12 +3,12 @@
 # lab build KERNEL [-j JOBS] - compile a kernel
 #
 # Build KERNEL (6.12-stock, 6.12-pfnmap, 6.12-pfnmap-arm64, 6.12-pfnmap-arm64-64k, each
-# also with -debug, -kcsan or -gcov) into .lab/build/KERNEL, so that its image
-# (arch/x86/boot/bzImage, arch/arm64/boot/Image) there can be booted. The
-# configuration is allnoconfig plus scripts/kconfig/*.config and, of each part of
-# the queue that the kernel has, series/BASE/PART/config if there is one; an option
-# that did not survive is an error. The tree is built as it stands in
-# .lab/src/KERNEL, uncommitted work included.
+# also with -debug, -kcsan or -gcov), so that its image (arch/x86/boot/bzImage,
+# arch/arm64/boot/Image) can be booted. The tree is built as it stands in
+# .lab/src/KERNEL, uncommitted work included, into a folder of its own there: build,
+# or build-arm64-debug for example. The configuration is allnoconfig plus
+# scripts/kconfig/*.config and, of each part of the queue that the kernel has,
+# series/BASE/PART/config if there is one; an option that did not survive is an error.
 VERB=build
 # shellcheck source=scripts/lib/common.sh
 source "$LAB_TOP/scripts/lib/common.sh"

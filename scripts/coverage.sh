@@ -90,7 +90,7 @@ counts_of() {
 	sed -n 's/^# gcov: //p' "$WORK_TMP/$1.out" | base64 -d | tar -C "$dir" -xz ||
 		die "$1: the guest has sent no counts"
 	while read -r file; do
-		ln -s "$BUILD/${file#*/"$KERNEL"/}" "$dir/$file"
+		ln -s "$BUILD/${file#*/"${BUILD##*/}"/}" "$dir/$file"
 	done < <(cd "$dir" && find . -name '*.gcda' | sed 's/gcda$/gcno/')
 	mapfile -t files < <(find "$dir" -name '*.gcda')
 	# It also fails where counts are not of this build.

@@ -34,7 +34,7 @@ parse_kernel "$base-pfnmap"
 need source kernel deb
 bash "$LAB_TOP/scripts/apply.sh" "$KERNEL" --keep
 
-BUILD=$LAB_DIR/build/deb-$base
+BUILD=$SRC/build-deb
 out=$LAB_DIR/deb/$base
 mkdir -p "$BUILD" "$out"
 tmpdir
@@ -74,7 +74,7 @@ while sleep 60; do
 	say "$(grep -cE '^  (CC|AS|AR|LD) ' "$LAB_LOG/deb-$base.log" || true) files built, $SECONDS s"
 done &
 progress=$!
-rm -f "$LAB_DIR"/build/linux-*
+rm -f "$SRC"/linux-*
 export KDEB_PKGVERSION DEBFULLNAME="VFIO pfnmap" DEBEMAIL=vfio-pfnmap@localhost
 KDEB_PKGVERSION=$(source_version "$base")+$SUFFIX
 run_logged "deb-$base" kmake LOCALVERSION="+$SUFFIX" bindeb-pkg
@@ -82,9 +82,9 @@ kill "$progress"
 
 rm -f "$out"/*.deb
 # They are put beside the folder of the build.
-for deb in "$LAB_DIR"/build/linux-{image,headers}-*.deb; do
+for deb in "$SRC"/linux-{image,headers}-*.deb; do
 	[[ ! -f $deb ]] || mv "$deb" "$out/"
 done
-rm -f "$LAB_DIR"/build/linux-*
+rm -f "$SRC"/linux-*
 say "to install: apt install .lab/deb/$base/linux-image-*.deb"
 printf '%s\n' "$out"/*.deb

@@ -57,8 +57,6 @@ if ((!${#names[@]})); then
 fi
 ((${#names[@]})) || die "no mutant of $base to run"
 
-# Tree and builds have the names that the patched kernel's have, in a folder of
-# their own, so that ccache knows what was compiled there.
 parse_kernel "$base-pfnmap"
 PATCHED=$SRC
 SRC=$LAB_DIR/mutants/src/$KERNEL
@@ -158,7 +156,7 @@ prepare_tree() {
 		say "making a tree for mutants"
 		rm -rf "$SRC"
 		git clone -q --shared --no-checkout "$PATCHED" "$SRC"
-		git -C "$SRC" config gc.auto 0
+		own_tree "$SRC" "$(source_version "$base")"
 	fi
 	git -C "$SRC" checkout -q -f --detach "$commit"
 }
@@ -176,7 +174,7 @@ build() {
 # use_kernel CHECKS: its build folder in BUILD, configured
 use_kernel() {
 	kernel_fragments "$1"
-	BUILD=$LAB_DIR/mutants/build/$KERNEL${1:+-$1}
+	BUILD=$(readlink -m "$SRC")/build${1:+-$1}
 	configure "${FRAGMENTS[@]}"
 }
 

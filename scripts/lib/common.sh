@@ -144,9 +144,11 @@ parse_kernel() {
 	pfnmap) queue_parts "$BASE" ;;
 	*) queue_parts "$BASE" "$FLAVOUR" || no_kernel "$1" ;;
 	esac
-	# In the real folder: kbuild compiles anew what was compiled under another name.
+	# In the real folder: kbuild compiles anew what was compiled under another name. A
+	# build is a folder of its tree: only so does the kernel's Makefile give the compiler
+	# the same path of a source, ../FILE, in every build, and ccache knows it again.
 	SRC=$(readlink -m "$LAB_DIR/src")/$KERNEL
-	BUILD=$(readlink -m "$LAB_DIR/build")/$KERNEL
+	BUILD=$(readlink -m "$LAB_DIR/src")/$TREE/build${KERNEL#"$TREE"}
 	IMAGE=$BUILD/arch/$ARCHITECTURE/boot/$ARCH_IMAGE
 }
 

@@ -8,7 +8,7 @@ set -euo pipefail
 
 root=$1 share=$2
 shift 2
-shared=(fetch src build apt modules distribution deb)
+shared=(fetch src apt modules distribution deb)
 
 # share_folder FOLDER TO: the same files below ROOT
 share_folder() {

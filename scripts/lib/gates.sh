@@ -168,13 +168,13 @@ only_new() {
 # checkout COMMIT: in a tree of its own, so that the files of the other keep their
 # dates. One gate at a time has it.
 checkout() {
-	CHECK_SRC=$LAB_DIR/src/check-$BASE
+	CHECK_SRC=$(readlink -m "$LAB_DIR/src")/check-$BASE
 	exec 7>"$CHECK_SRC.lock"
 	flock 7
 	if [[ ! -d $CHECK_SRC ]]; then
 		rm -rf "$CHECK_SRC.new"
 		git clone -q --shared --no-checkout "$SRC" "$CHECK_SRC.new"
-		git -C "$CHECK_SRC.new" config gc.auto 0
+		own_tree "$CHECK_SRC.new" "$(source_version "$BASE")"
 		mv "$CHECK_SRC.new" "$CHECK_SRC"
 	fi
 	git -C "$CHECK_SRC" checkout -q -f --detach "$1"
@@ -196,7 +196,7 @@ checked_out_fragments() {
 build_touched_selftests() {
 	[[ " ${TOUCHED[*]}" == *" $VFIO_SELFTESTS/"* ]] || return 0
 	# In the background, so that a signal ends this script
-	build_selftests "$CHECK_SRC" "$LAB_DIR/build/check-$BASE-selftests" all &
+	build_selftests "$CHECK_SRC" "$CHECK_SRC/build-selftests" all &
 	wait $!
 }
 
@@ -207,7 +207,7 @@ build_in() {
 	checked_out_fragments
 	local SRC=$CHECK_SRC
 	shift
-	BUILD=$LAB_DIR/build/check-$BASE-$variant
+	BUILD=$CHECK_SRC/build-$variant
 	KBUILD_ARCH=()
 	fragments=("$dir/check/common.config" "$dir/check/builtin.config" "$dir/check/$variant.config")
 	case $variant in

@@ -13,9 +13,9 @@ kmake_command() {
 	for setting in "${KBUILD_ARCH[@]}"; do
 		[[ $setting != CROSS_COMPILE=* ]] || cc=${setting#*=}gcc
 	done
-	# The folder that src/ and build/ are both in: no path below it counts.
+	# The tree, which BUILD is a folder of: no path of it counts.
 	! command -v ccache >/dev/null || cc="ccache $cc"
-	KMAKE=(env CCACHE_BASEDIR="${BUILD%/*/*}" CCACHE_NOHASHDIR=yes
+	KMAKE=(env CCACHE_BASEDIR="${BUILD%/*}" CCACHE_NOHASHDIR=yes
 		KBUILD_BUILD_USER=lab KBUILD_BUILD_HOST=lab KBUILD_BUILD_VERSION=1
 		KBUILD_BUILD_TIMESTAMP='Sun Nov 22 00:00:00 UTC 2026'
 		make -C "$SRC" O="$BUILD" "${KBUILD_ARCH[@]}" "${KBUILD_VARIABLES[@]}"

@@ -33,17 +33,29 @@ make_base_tree() {
 	say "unpacking $package $version"
 	rm -rf "$tree" "$tree.new"
 	mkdir -p "$tree.new"
-	tar -C "$tree.new" --strip-components=1 \
-		-xf "$LAB_DIR/fetch/$base/$package.tar.xz"
 	lab_git -C "$tree.new" init -q -b source
-	# To pack a kernel takes minutes of a CPU and gains nothing here.
-	git -C "$tree.new" config gc.auto 0
-	# The kernel's .gitignore would leave out files the tarball has.
-	lab_git -C "$tree.new" add -A -f
-	lab_git -C "$tree.new" commit -q -m "$package $version"
+	# To compress the objects as far as possible takes minutes and gains nothing here.
+	xz -dc "$LAB_DIR/fetch/$base/$package.tar.xz" |
+		python3 "$LAB_TOP/scripts/lib/import_tarball.py" "$package $version" \
+			"$LAB_AUTHOR <$LAB_EMAIL> $(date -d "$LAB_DATE" +%s) +0000" |
+		git -C "$tree.new" -c core.compression=1 -c fastimport.unpackLimit=0 \
+			fast-import --quiet --depth=0
+	checkout_all "$tree.new" source
 	lab_git -C "$tree.new" tag base
-	git -C "$tree.new" config lab.version "$version"
+	own_tree "$tree.new" "$version"
 	mv "$tree.new" "$tree"
+}
+
+# checkout_all TREE COMMIT: all files of it, written by as many processes as help
+checkout_all() { git -C "$1" -c checkout.workers=0 reset -q --hard "$2"; }
+
+# own_tree TREE VERSION: what a tree of the lab's is told by, and what it does not have:
+# a kernel is built in a folder of its tree (BUILD of parse_kernel), `lab deb` puts its
+# packages beside that.
+own_tree() {
+	git -C "$1" config gc.auto 0
+	git -C "$1" config lab.version "$2"
+	printf '/build*/\n/linux-*\n' >>"$1/.git/info/exclude"
 }
 
 # clone_base_tree BASE TREE: a clone of the base tree, objects shared
@@ -53,13 +65,13 @@ clone_base_tree() {
 	version=$(source_version "$1")
 	if [[ $(git -C "$tree" config lab.version 2>/dev/null || true) == "$version" ]]; then
 		git -C "$tree" reset -q --hard
-		git -C "$tree" clean -qfdx
+		git -C "$tree" clean -qfdx -e '/build*/'
 		return 0
 	fi
 	rm -rf "$tree"
-	git clone -q --local "$origin" "$tree"
-	git -C "$tree" config gc.auto 0
-	git -C "$tree" config lab.version "$version"
+	git clone -q --local --no-checkout "$origin" "$tree"
+	own_tree "$tree" "$version"
+	checkout_all "$tree" base
 }
 
 # series_patches DIRECTORY: the patches in order, without the cover letter

@@ -12,7 +12,7 @@ setup() {
 }
 
 @test "deb: the package has a kernel that boots and maps a BAR" {
-	run --separate-stderr ./lab deb "$BASE" --config ".lab/build/$BASE-pfnmap/.config"
+	run --separate-stderr ./lab deb "$BASE" --config ".lab/src/$BASE-pfnmap/build/.config"
 	echo "$stderr"
 	[ "$status" -eq 0 ]
 	image=$(grep /linux-image- <<<"$output")

@@ -220,12 +220,16 @@ row() {
 # that has run what "one" adds, and ends with the code in .lab/said/RUN.code.
 made_up_lab() {
 	LAB=$BATS_TEST_TMPDIR/lab K=6.12-pfnmap-gcov
-	local build=$LAB/.lab/build/$K src=$LAB/.lab/src/$K run
-	mkdir -p "$LAB"/{series/6.12,.lab/said} "$build/mm" "$LAB/.lab/src"
+	local src=$LAB/.lab/src/${K%-gcov} run
+	local build=$src/build-gcov
+	mkdir -p "$LAB"/{series/6.12,.lab/said,.lab/src}
 	cp -r lab scripts "$LAB/"
 	cp series/6.12/BASE "$LAB/series/6.12/"
 	: >"$LAB/scripts/uncovered"
 	mv "$TREE" "$src"
+	ln -s "${src##*/}" "$LAB/.lab/src/$K"
+	echo '/build*/' >>"$src/.git/info/exclude"
+	mkdir -p "$build/mm"
 	git -C "$src" update-ref refs/lab/start start
 	git -C "$src" update-ref refs/lab/series two
 	echo 'int first(int x); int main(void) { return first(1) - 1; }' >"$build/main.c"
@@ -289,7 +293,7 @@ made_up_lab() {
 	[ -z "$output" ]
 	[[ $stderr == *"no counts"* ]]
 	cp "$BATS_TEST_TMPDIR/counts" "$LAB/.lab/said/counts"
-	(cd "$LAB/.lab/build/$K" && echo 'int more(void) { return 1; }' >more.c &&
+	(cd "$LAB/.lab/src/$K/build-gcov" && echo 'int more(void) { return 1; }' >more.c &&
 		gcc --coverage -c -o mm/a.o more.c)
 	run --separate-stderr "$LAB/lab" coverage 6.12
 	[ "$status" -eq 1 ]

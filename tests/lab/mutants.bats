@@ -313,7 +313,7 @@ small_mutant() {
 	small_lab
 	small_mutant hangs hangs
 	local tree=$LAB/.lab/mutants/src/1.0-pfnmap image pid status=0
-	image=$LAB/.lab/mutants/build/1.0-pfnmap/arch/x86/boot/bzImage
+	image=$tree/build/arch/x86/boot/bzImage
 	"$LAB/lab" mutants >/dev/null 2>&1 3>&- &
 	pid=$!
 	for ((i = 0; i < 100; i++)); do

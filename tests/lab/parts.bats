@@ -522,7 +522,7 @@ Both."
 	echo CONFIG_FIRST=y >series/1.0/1-one/config
 	gate prefixes
 	[ "$status" -eq 0 ]
-	diff - .lab/build/compiled <<-'END'
+	diff - .lab/src/check-1.0/compiled <<-'END'
 		one-a 
 		one-b CONFIG_FIRST=y
 		two-a CONFIG_FIRST=y
@@ -537,10 +537,10 @@ Both."
 
 @test "x86-32: the end of each part is compiled, as far as it is in the range" {
 	compiled() {
-		rm -f .lab/build/compiled
+		rm -f .lab/src/check-1.0/compiled
 		gate x86-32 "$1"
 		[ "$status" -eq 0 ]
-		COMPILED=$(tr -d ' ' <.lab/build/compiled | xargs)
+		COMPILED=$(tr -d ' ' <.lab/src/check-1.0/compiled | xargs)
 	}
 	compiled refs/lab/start..refs/lab/series
 	[ "$COMPILED" = "one-b two-a three-b" ]
@@ -677,13 +677,13 @@ marks() {
 
 @test "build: the configuration has what its parts ask for, and no later one's" {
 	echo CONFIG_FIRST=y >series/1.0/2-two-things/config
-	config() { cat ".lab/build/$1/.config"; }
+	config() { cat ".lab/src/$1/build${2:-}/.config"; }
 	./lab build 1.0-1-one
 	[ -z "$(config 1.0-1-one)" ]
 	./lab build 1.0-2-two-things
 	[ "$(config 1.0-2-two-things)" = CONFIG_FIRST=y ]
 	./lab build 1.0-pfnmap-debug
-	[ "$(config 1.0-pfnmap-debug)" = CONFIG_FIRST=y ]
+	[ "$(config 1.0-pfnmap -debug)" = CONFIG_FIRST=y ]
 	./lab build 1.0-stock
 	[ -z "$(config 1.0-stock)" ]
 	echo CONFIG_UNKNOWN=y >series/1.0/3-three/config
