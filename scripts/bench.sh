@@ -33,6 +33,7 @@ VERB=bench
 source "$LAB_TOP/scripts/lib/common.sh"
 # shellcheck source=scripts/lib/guest.sh
 source "$LAB_TOP/scripts/lib/guest.sh"
+HARNESS_PROGRAMS=(pfnmap_bench)
 # shellcheck source=scripts/lib/bench.sh
 source "$LAB_TOP/scripts/lib/bench.sh"
 

@@ -90,18 +90,18 @@ args_flag dry_run --dry-run
 args_command cmd
 parse_args "$@"
 [[ -z $dry_run ]] || verbose=yes
+tmpdir
 find_distribution "$kernel" || parse_kernel "$kernel"
 [[ -n $machine ]] || machine=$(machines_of '*' "$ARCHITECTURE" | sed -n 1p)
 find_machine "$machine"
 [[ $MACHINE_ARCHITECTURE == "$ARCHITECTURE" ]] ||
 	usage_error "$KERNEL is for $ARCHITECTURE, and $machine is not"
 [[ -n ${bars[*]}$edu$shm ]] || add_devices "$MACHINE_DEVICES"
-mapfile -t groups < <(architecture_groups kernel harness vm)
+mapfile -t groups < <(architecture_groups harness vm)
 need source "${groups[@]}"
 QEMU=("$ARCH_QEMU")
 [[ $MACHINE_QEMU == - ]] || release_qemu "$ARCH_QEMU" "$(release_for "$MACHINE_QEMU")"
 [[ -z $image || -f $image ]] || die "--image: no file $image"
-tmpdir
 
 # What has to be loaded travels as /lab/*.ko, in the order of their names.
 if [[ -n ${DISTRIBUTION:-} ]]; then
@@ -128,6 +128,7 @@ else
 		done
 	fi
 fi
+((!${#cmd[@]})) || name_programs "${cmd[@]}"
 build_initramfs "$BASE"
 
 # The command and added files travel in a second archive behind the first.

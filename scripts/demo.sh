@@ -1,68 +1,153 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# lab demo [BASE] [--quick] - measure stock beside patched
+# lab demo [BASE] [--build] [--full] - show what the patches do
 #
-# Build the stock and the patched kernel of BASE (default: the oldest), boot both
-# in QEMU with an emulated VT-d IOMMU and a PCI device whose BAR is 128 GiB, map
-# that BAR through VFIO type1 in each, and print what it costs side by side.
+# Boot a kernel with the VFIO it has, and once more with the patched one, in QEMU with an
+# emulated VT-d IOMMU and PCI devices whose BARs are 128 GiB and eight times 32 GiB, map
+# these BARs through VFIO type1, and print what it costs side by side. Then see, on
+# both, whether a BAR that was mapped for DMA can still be reached when its device has
+# been closed and belongs to another process.
 #
-# QEMU counts instructions (-icount): a nanosecond in the table is one guest
-# instruction, so the figures are the same on any machine, run after run. They
-# are also left in .lab/demo/.
+# For 6.12, the default, that is the kernel that this machine's release of Debian has,
+# unmodified: its own VFIO modules are replaced by ours, and no kernel is compiled. All
+# that is fetched and built is kept under .lab/. Of 7.3, and with --build, both kernels
+# are compiled first, which takes half an hour.
 #
-#   --quick  a BAR of 2 GiB and less RAM; the same rows
+# QEMU counts instructions (-icount): a nanosecond in the table is one guest instruction,
+# so the figures are the same on any machine, run after run. A stock kernel is measured
+# with a BAR of 2 GiB, and the figure scaled to the patched kernel's.
+#
+#   --build  compile the kernels of BASE
+#   --full   measure the stock kernel with BARs as large as the patched one's, too, which
+#            takes it half an hour
 VERB=demo
 # shellcheck source=scripts/lib/common.sh
 source "$LAB_TOP/scripts/lib/common.sh"
+# shellcheck source=scripts/lib/apt.sh
+source "$LAB_TOP/scripts/lib/apt.sh"
+# shellcheck source=scripts/lib/modules.sh
+source "$LAB_TOP/scripts/lib/modules.sh"
+# shellcheck source=scripts/lib/guest.sh
+source "$LAB_TOP/scripts/lib/guest.sh"
 
-# Estimates, on the safe side: for two cores, from nothing.
-MINUTES=35 DISK=12 MEMORY=8
-
-base=$DEFAULT_BASE quick=''
+base=$DEFAULT_BASE build='' full=''
 args_operand base '[BASE]'
-args_flag quick --quick
+args_flag build --build
+args_flag full --full
 parse_args "$@"
 parse_kernel "$base-pfnmap"
-need_room "$DISK" "$MEMORY"
-say "up to $MINUTES minutes on two cores and $DISK GiB of disk, far less if the kernels are built"
-need source kernel harness vm table
+[[ $base == "$DEFAULT_BASE" ]] || build=yes
+HARNESS_PROGRAMS=(pfnmap_bench pfnmap_demo)
 out=$LAB_DIR/demo
 mkdir -p "$out"
-kernels=("$base-stock" "$base-pfnmap")
-bar=128G sizes=(--size-1g=16G)
-[[ -z $quick ]] || bar=2G sizes=(--size=512M --ram=64M)
+tmpdir
 
-for kernel in "${kernels[@]}"; do
-	run bash "$LAB_TOP/scripts/build.sh" "$kernel"
-done
-
-# measure KERNEL PART OPTION...: the rows that are asked for, to .lab/demo/. The
-# second device is there to join a container that has the first one's BAR mapped.
-measure() {
-	start_job "$1, part $2" "$out/$1.$2.json" bash "$LAB_TOP/scripts/boot.sh" "$1" \
-		--icount --bar "$bar" --bar 0 -- \
-		pfnmap_bench --iterations=1 --benchmark_format=json "${@:3}"
+# download_size COMMAND...: what apt-get would fetch for it, in MB
+download_size() {
+	{ apt-get -qq --print-uris -o APT::Sandbox::User=root "$@" 2>/dev/null || true; } |
+		awk '{ bytes += $3 } END { printf "%d\n", bytes / 1e6 + 0.5 }'
 }
 
-# The guests share nothing and count instructions, so they may run at once.
-say "measuring; a stock kernel takes minutes to map 128 GiB page by page"
-for kernel in "${kernels[@]}"; do
-	measure "$kernel" 1 --benchmark_filter='^(un)?map/bar/va:1GiB'
-	measure "$kernel" 2 --benchmark_filter='^(un)?map/(bar/va:[24]|ram)' ${quick:+"${sizes[@]}"}
-	measure "$kernel" 3 --benchmark_filter='^(toggle|close|replay)/' "${sizes[@]}"
-done
-elapsed() { echo "still measuring, $SECONDS s so far"; }
-every 30 elapsed
-while ((${#JOBS[@]})); do
-	wait_job
-	((!JOB_STATUS)) || die "the benchmark failed ($JOB_NAME); see above"
-done
-stop_every
+# find_kernel: sets DISTRIBUTION, SUITE and, to the newest kernel whose source apt has as
+# well, VERSION and SOURCE_VERSION; dies if this machine's release has none
+find_kernel() {
+	DISTRIBUTION=$(machine_distribution)
+	[[ -n $DISTRIBUTION ]] ||
+		die "this machine's release of Debian ($(machine_release)) is none of $(distributions); './lab demo --build' compiles kernels instead"
+	[[ -n $(kernels_of "$DISTRIBUTION" "$base") ]] || ((EUID)) || update_lists
+	SUITE=$(suite_of "$DISTRIBUTION" "$base")
+	read -r VERSION SOURCE_VERSION < <(kernels_with_source "$DISTRIBUTION" "$base") ||
+		die "apt offers no kernel of $base together with its source: run 'apt-get update', or './lab demo --build', which compiles kernels"
+}
 
-for kernel in "${kernels[@]}"; do
-	jq -s '.[0] + {benchmarks: map(.benchmarks) | add}' \
-		"$out/$kernel".[123].json >"$out/$kernel.json"
-done
-jq -rn --arg stock "$base-stock" --arg pfnmap "$base-pfnmap" \
-	--slurpfile a "$out/$base-stock.json" --slurpfile b "$out/$base-pfnmap.json" \
-	-f "$LAB_TOP/scripts/lib/table.jq" | tee "$out/$base.txt"
+# announce_downloads GROUP...: how much there is to fetch, if anything
+announce_downloads() {
+	local packages size=0
+	mapfile -t packages < <(missing_packages "$@")
+	((!${#packages[@]})) || size=$(download_size install --no-install-recommends "${packages[@]}")
+	packages=()
+	for part in headers image; do
+		[[ -d $LAB_DIR/distribution/$VERSION/$part ]] ||
+			mapfile -t -O "${#packages[@]}" packages < <(kernel_packages "$VERSION" "$SUITE" "$part")
+	done
+	[[ -d $LAB_DIR/source || -f $LAB_DIR/fetch/$base/version ]] ||
+		packages+=("$(base_field "$base" Package)=$SOURCE_VERSION")
+	((!${#packages[@]})) || size=$((size + $(download_size download "${packages[@]}")))
+	((!size)) || say "there are $size MB to download"
+}
+
+# fetch_all: what can be fetched before the packages are installed
+fetch_all() {
+	fetch_kernel "$VERSION" "$SUITE" headers
+	fetch_kernel "$VERSION" "$SUITE" image
+	[[ -d $LAB_DIR/source ]] ||
+		bash "$LAB_TOP/scripts/fetch.sh" "$base" --version "$SOURCE_VERSION"
+}
+
+# wait_jobs: until all have ended; dies if one has failed
+wait_jobs() {
+	while ((${#JOBS[@]})); do
+		wait_job
+		((!JOB_STATUS)) || die "$JOB_NAME failed; see above"
+	done
+}
+
+# measure KERNEL OPTION...: what pfnmap_bench and pfnmap_demo print in it, to
+# .lab/demo/KERNEL; the options are those of the benchmark
+measure() {
+	local kernel=$1 bars=(--bar 128G) i
+	for i in {1..8}; do
+		bars+=(--bar 32G)
+	done
+	# shellcheck disable=SC2016 # expanded in the guest
+	start_job "$kernel" "$out/$kernel" bash "$LAB_TOP/scripts/boot.sh" "$kernel" --icount \
+		--mem 2G "${bars[@]}" --edu --shm 16M -- sh -c '
+		first=${PFNMAP_BDF%%,*} others=${PFNMAP_BDF#*,}
+		bench() { pfnmap_bench --iterations=1 --benchmark_format=json "$@"; }
+		bench --benchmark_filter="^(map|unmap|toggle)/bar/va:1GiB" $1 "$first" &&
+			bench --benchmark_filter="^(map|unmap)/bars" $2 "$others,$first" &&
+			bench --benchmark_filter="^(map|unmap)/ram:(thp|4k)" --ram=64M \
+				--benchmark_repetitions=9 "$first" &&
+			pfnmap_demo' \
+		- "${@:2}"
+}
+
+if [[ -n $build ]]; then
+	need_room 12 6
+	say "compiling both kernels takes half an hour on two cores and 12 GiB of disk, less if they are built"
+	need source kernel harness vm
+	kernels=("$base-stock" "$base-pfnmap")
+	for kernel in "${kernels[@]}"; do
+		run bash "$LAB_TOP/scripts/build.sh" "$kernel"
+	done
+else
+	need_room 2 6
+	find_kernel
+	announce_downloads source modules harness vm
+	start_job "the download of the kernel and its source" "" fetch_all
+	need source modules harness vm
+	wait_jobs
+	# It may be an older one, if a patch does not apply to the newest.
+	distribution_kernel "$base" "$DISTRIBUTION"
+	SOURCE_VERSION=$(package_version "$SUITE" "$VERSION")
+	export SOURCE_VERSION
+	kernels=("$DISTRIBUTION-$base" "$DISTRIBUTION-$base-pfnmap")
+	[[ -d $LAB_DIR/modules/$base/$VERSION ]] ||
+		start_job "building the modules" "$LAB_LOG/demo-modules" \
+			bash "$LAB_TOP/scripts/modules.sh" "$base" --kernel "$VERSION"
+fi
+build_initramfs "$base"
+wait_jobs
+
+say "measuring ${kernels[*]}"
+stock=(--size=2G) stock_bars=(--size-1g=256M)
+[[ -z $full ]] || stock=() stock_bars=()
+measure "${kernels[0]}" "${stock[*]}" "${stock_bars[*]}"
+measure "${kernels[1]}" '' ''
+elapsed() { echo "measuring, $SECONDS s since the start"; }
+every 10 elapsed
+wait_jobs
+stop_every
+python3 "$LAB_TOP/scripts/lib/demo_table.py" "$out/${kernels[0]}" "$out/${kernels[1]}" |
+	tee "$out/$base.txt"
+say "took $SECONDS s"

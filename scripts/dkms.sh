@@ -31,9 +31,9 @@ args_operand base BASE
 args_number revision --revision
 args_value try --try
 parse_args "$@"
-parse_kernel "$base-$(module_part "$base")"
+[[ -f $LAB_TOP/series/$base/BASE ]] || usage_error "no base '$base'; there are ${BASES[*]}"
 need source dkms
-bash "$LAB_TOP/scripts/apply.sh" "$KERNEL" --keep
+bash "$LAB_TOP/scripts/fetch.sh" "$base"
 tmpdir
 
 # package REVISION: prints its file
@@ -44,10 +44,10 @@ package() {
 	mkdir -p "$dir" "$out"
 	cp -r "$LAB_TOP/scripts/dkms/debian" "$dir/"
 	cp "$LAB_TOP"/scripts/dkms/{dkms.conf,hook} "$dir/"
-	module_sources "$base" "$dir/source"
+	module_sources "$base" "$(source_version "$base")" "$dir/source"
 	cp "$LAB_TOP/scripts/dkms/fits" "$dir/source/"
 	fitting_kernels "$base" >"$dir/source/releases"
-	header_checksums "$base" >"$dir/source/headers.sha256"
+	header_checksums "$base" "$(source_version "$base")" >"$dir/source/headers.sha256"
 	printf 'vfio-pfnmap (%s) unstable; urgency=medium\n\n  * %s, %s with the patches.\n\n -- %s <%s>  %s\n' \
 		"$version" "$(base_field "$base" Package)" "$(source_version "$base")" \
 		"$LAB_AUTHOR" "$LAB_EMAIL" "$(date -uRd "$LAB_DATE")" >"$dir/debian/changelog"

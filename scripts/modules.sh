@@ -12,10 +12,10 @@
 #                    debian12 or debian13 for the newest that this release offers;
 #                    default: this machine's release
 #
-# The sources are those of one point release. series/BASE/BASE tells in `Modules` for
-# which others they stand, since VFIO is the same there; for any other kernel this ends
-# with 4. The kernel of another Debian release is built for by that release's compiler,
-# in a root file system of its own (`lab bare`), as root.
+# The sources are those of the kernel's own point release, out of the source package of
+# the same version. If that is not to be had, or a patch does not apply to it, this ends
+# with 4. No kernel tree is made. The kernel of another Debian release is built for by
+# that release's compiler, in a root file system of its own (`lab bare`), as root.
 #
 # No module has the fix of mm, nor any part from the first one on that changes headers of
 # mm.
@@ -33,25 +33,19 @@ base='' kernel=''
 args_operand base BASE
 args_value kernel --kernel
 parse_args "$@"
-parse_kernel "$base-$(module_part "$base")"
+[[ -f $LAB_TOP/series/$base/BASE ]] || usage_error "no base '$base'; there are ${BASES[*]}"
+tmpdir
 distribution_kernel "$base" "${kernel:-$(machine_distribution)}"
-fits_modules "$base" "$VERSION" || {
-	say "$VERSION: VFIO differs there from what the patches were made for; series/$base/BASE names $(base_field "$base" Modules)"
-	exit 4
-}
 
 if [[ $DISTRIBUTION != "$(machine_distribution)" ]]; then
 	# That kernel's headers want the compiler that it was built with.
-	bash "$LAB_TOP/scripts/apply.sh" "$KERNEL" --keep
 	mkdir -p "$LAB_DIR"/{modules,distribution}
 	run bash "$LAB_TOP/scripts/bare.sh" --release "${SUITE%%-*}" --share -- \
 		./lab modules "$base" --kernel "$VERSION"
 	exit
 fi
 
-need source kernel modules
-bash "$LAB_TOP/scripts/apply.sh" "$KERNEL" --keep
-tmpdir
+need source modules
 fetch_kernel "$VERSION" "$SUITE" headers
 config=$KERNEL_FILES/usr/src/linux-headers-$VERSION/.config
 compiler=$(sed -n 's/^CONFIG_CC_VERSION_TEXT="\([^ ]*\) .*/\1/p' "$config")
@@ -59,15 +53,20 @@ command -v "$compiler" >/dev/null ||
 	die "$VERSION was built with $compiler, which is not here; as root: apt-get install ${compiler#x86_64-linux-gnu-}"
 ! command -v ccache >/dev/null || compiler="ccache $compiler"
 
-module_sources "$base" "$WORK_TMP/build"
-test_sources "$base" "$WORK_TMP/build/test"
-say "building VFIO for $VERSION (log: .lab/log/modules-$VERSION.log)"
-run run_logged "modules-$VERSION" make -C "${config%/.config}" M="$WORK_TMP/build" \
-	LAB_TESTS=test/ CC="$compiler" -j"$KBUILD_JOBS" modules
+version=$(package_version "$SUITE" "$VERSION")
+module_sources "$base" "$version" "$WORK_TMP/build" "$SUITE" || {
+	say "the source of $VERSION ($version) is not to be had, or the patches do not apply to it; see above"
+	exit 4
+}
+test_sources "$WORK_TMP/build/test"
+# BTF of a module is made from the kernel's own, which headers do not have.
+timed "building VFIO for $VERSION (log: .lab/log/modules-$VERSION.log)" \
+	run run_logged "modules-$VERSION" make -C "${config%/.config}" M="$WORK_TMP/build" \
+	LAB_TESTS=test/ CONFIG_DEBUG_INFO_BTF_MODULES= CC="$compiler" -j"$KBUILD_JOBS" modules
 out=$LAB_DIR/modules/$base/$VERSION
 rm -rf "$out"
 mkdir -p "$out/test"
 find "$WORK_TMP/build/drivers" -name '*.ko' -exec cp -t "$out" {} +
 cp "$WORK_TMP"/build/test/*.ko "$out/test/"
-say "built in $SECONDS s; './lab boot $DISTRIBUTION-$base-pfnmap' boots that kernel with them"
+say "'./lab boot $DISTRIBUTION-$base-pfnmap' boots that kernel with them"
 printf '%s\n' "$out"/*.ko

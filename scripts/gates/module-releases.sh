@@ -40,49 +40,28 @@ distribution_suites() {
 # are not among them: a kernel that is configured with one is refused
 # (scripts/dkms/fits).
 vfio_files() {
-	local part dir last
-	last=$(module_part "$BASE")
-	queue_parts "$BASE" "$last"
 	git -C "$SRC" ls-tree -r --name-only base drivers/vfio >"$WORK_TMP/files"
 	sed -E '\,^drivers/vfio/(pci/[^/]+|platform|fsl-mc|cdx)/,d' "$WORK_TMP/files" >"$WORK_TMP/list"
 	[[ -s $WORK_TMP/list ]] || nothing "the base has no drivers/vfio"
-	for part in "${PARTS[@]}"; do
-		dir=$(part_dir "$BASE" "$part")
-		sed -n 's/^--- a\/\(include\/.*\)/\1/p' "$dir"/[0-9]*.patch >>"$WORK_TMP/list"
-	done
+	changed_headers "$BASE" >>"$WORK_TMP/list"
 	sort -u -o "$WORK_TMP/list" "$WORK_TMP/list"
 	mkdir "$WORK_TMP/base"
 	xargs git -C "$SRC" archive -o "$WORK_TMP/base.tar" base <"$WORK_TMP/list"
 	tar -C "$WORK_TMP/base" -xf "$WORK_TMP/base.tar"
 }
 
-# fetch_vfio RELEASE: sets RELEASE_VFIO to where its drivers/vfio and VFIO's headers
-# are. They stay there; the source of another suite than the base's does not.
+# fetch_vfio RELEASE: sets SOURCE_FILES to where its drivers/vfio and VFIO's headers are
 fetch_vfio() {
 	local version=${VERSIONS[$1]} suite=${SUITES[$1]}
-	RELEASE_VFIO=$LAB_DIR/fetch/$BASE/vfio/${version//:/%3a}
-	[[ ! -d $RELEASE_VFIO ]] || return 0
-	if [[ $suite == "$OWN_SUITE" ]]; then
-		release_tarball "$version"
-	else
-		say "fetching $PACKAGE $version"
-		TARBALL=$WORK_TMP/source/usr/src/$PACKAGE.tar.xz
-		apt_unpack "$suite" "$WORK_TMP/source" "$PACKAGE=$version" ||
-			fail "$suite offers $PACKAGE $version, but it cannot be downloaded"
-	fi
-	rm -rf "$RELEASE_VFIO.new"
-	mkdir -p "$RELEASE_VFIO.new"
-	tar -C "$RELEASE_VFIO.new" --strip-components=1 --wildcards -xJf "$TARBALL" \
-		'*/drivers/vfio/*' '*/include/*vfio*.h'
-	rm -rf "$WORK_TMP/source"
-	mv "$RELEASE_VFIO.new" "$RELEASE_VFIO"
+	source_files "$BASE" "$version" "$suite" ||
+		fail "$suite offers $PACKAGE $version, but it cannot be downloaded"
 }
 
 # is_same: are they the base's? Names the first file that is not
 is_same() {
 	local file
 	while read -r file; do
-		cmp -s "$WORK_TMP/base/$file" "$RELEASE_VFIO/$file" || {
+		cmp -s "$WORK_TMP/base/$file" "$SOURCE_FILES/$file" || {
 			echo "$file differs"
 			return 1
 		}

@@ -8,6 +8,6 @@ gate_start "$@"
 export_patches
 release_versions
 for version in "${VERSIONS[@]}"; do
-	release_tarball "$version"
+	source_tarball "$BASE" "$version" || fail "apt offers $PACKAGE $version, but it cannot be downloaded"
 	applies_to "$version" "$TARBALL"
 done

@@ -31,6 +31,20 @@ usage_error() {
 	exit 2
 }
 
+# timed WHAT COMMAND...: say what is done and, of what is not done at once, how long it
+# took; returns the command's code
+timed() {
+	local what=$1 began=$SECONDS status=0
+	shift
+	say "$what"
+	"$@" || status=$?
+	((status || SECONDS - began < 2)) || say "$what: $((SECONDS - began)) s"
+	return "$status"
+}
+
+# in_folder DIRECTORY COMMAND...
+in_folder() (cd "$1" && "${@:2}")
+
 # run_logged NAME CMD...: output to .lab/log/NAME.log, its end shown on failure
 run_logged() {
 	local name=$1 log=$LAB_LOG/$1.log
@@ -180,4 +194,11 @@ source_version() {
 		return 0
 	fi
 	cat "$LAB_DIR/fetch/$1/version" 2>/dev/null || true
+}
+
+# upstream_version PACKAGE_VERSION: of the kernel that it was made from, as its tag
+# has it
+upstream_version() {
+	local version=${1%-*}
+	echo "${version/\~rc/-rc}"
 }

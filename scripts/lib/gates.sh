@@ -25,6 +25,8 @@ source "$LAB_TOP/scripts/lib/tree.sh"
 source "$LAB_TOP/scripts/lib/apt.sh"
 # shellcheck source=scripts/lib/kbuild.sh
 source "$LAB_TOP/scripts/lib/kbuild.sh"
+# shellcheck source=scripts/lib/source.sh
+source "$LAB_TOP/scripts/lib/source.sh"
 # shellcheck source=scripts/lib/selftests.sh
 source "$LAB_TOP/scripts/lib/selftests.sh"
 
@@ -288,27 +290,6 @@ release_versions() {
 	offered=$(awk '$NF == "Packages" { print $3 }' "$MADISON" | sort -Vu)
 	[[ -n $offered ]] || nothing "apt offers no $PACKAGE"
 	mapfile -t VERSIONS <<<"$offered"
-}
-
-# release_tarball VERSION: sets TARBALL to the source that this version has; what
-# is downloaded for it stays
-release_tarball() {
-	local dir=$LAB_DIR/fetch/$BASE/releases deb status=0
-	TARBALL=$LAB_DIR/fetch/$BASE/$PACKAGE.tar.xz
-	[[ $1 != "$(source_version "$BASE")" ]] || return 0
-	TARBALL=$dir/${1//:/%3a}.tar.xz
-	[[ ! -f $TARBALL ]] || return 0
-	rm -rf "$dir/new"
-	mkdir -p "$dir/new"
-	say "fetching $PACKAGE $1"
-	(cd "$dir/new" && apt_for "$BASE" apt-get -qq -o APT::Sandbox::User=root \
-		download "$PACKAGE=$1") || status=$?
-	((!status)) || fail "apt offers $PACKAGE $1, but it cannot be downloaded"
-	deb=("$dir/new/$PACKAGE"_*.deb)
-	dpkg-deb --fsys-tarfile "${deb[0]}" >"$dir/new/tar"
-	tar -xOf "$dir/new/tar" "./usr/src/$PACKAGE.tar.xz" >"$dir/new/source.tar.xz"
-	mv "$dir/new/source.tar.xz" "$TARBALL"
-	rm -rf "$dir/new"
 }
 
 # upstream_tarball VERSION: sets TARBALL to the upstream source that the package

@@ -1,51 +1,37 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# VFIO as modules for a kernel that a distribution has built: its sources out of the
-# patched tree, its packages. Needs apt.sh.
+# VFIO as modules for a kernel that a distribution has built: its sources, its packages.
+# Needs apt.sh.
 
-# module_part BASE: the last part of the queue that modules can have. Those behind it
-# change headers of others, and a module sees those that its kernel was built with.
-module_part() {
-	local part last='' PARTS
-	queue_parts "$1"
-	for part in "${PARTS[@]}"; do
-		! grep -h '^+++ b/include/' "$LAB_TOP/series/$1/$part"/*.patch |
-			grep -v vfio >/dev/null || break
-		last=$part
-	done
-	echo "${last:-pfnmap}"
-}
+# shellcheck source=scripts/lib/source.sh
+source "$LAB_TOP/scripts/lib/source.sh"
 
-# module_tree BASE: that with the parts up to there
-module_tree() { echo "$LAB_DIR/src/$1-$(module_part "$1")"; }
-
-# module_sources BASE DIRECTORY: the whole of drivers/vfio, and of the headers those
-# that the series changes. A module of VFIO's that was built without them would not
-# load with the others, so all are built.
+# module_sources BASE VERSION DIRECTORY [SUITE]: the whole of drivers/vfio as this version of the
+# source package has it, with the queue, and of the headers those that the series
+# changes. A module of VFIO's that was built without them would not load with the
+# others, so all are built.
 module_sources() {
-	local base=$1 dir=$2 tree headers options PARTS FRAGMENTS=()
+	local base=$1 version=$2 dir=$3 headers options PARTS FRAGMENTS=() all
+	all=$(mktemp -d "$WORK_TMP/sources.XXXXXX")
+	headers=$(changed_headers "$base") || return
+	patched_files "$base" "$version" "$all" "${@:4}" || return
 	mkdir -p "$dir"
-	tree=$(module_tree "$base") || return
-	headers=$(changed_headers "$tree") || return
 	# shellcheck disable=SC2086 # one word a header
-	git -C "$tree" ls-files -z drivers/vfio $headers |
-		tar -C "$tree" --null -T - -cf - | tar -C "$dir" -xf - || return
+	tar -C "$all" -cf - drivers/vfio $headers | tar -C "$dir" -xf - || return
+	rm -rf "$all"
 	queue_parts "$base"
 	BASE=$base part_fragments "${PARTS[@]}"
 	options=$(cat /dev/null "${FRAGMENTS[@]}" | sed -n 's/^\(CONFIG_[A-Z0-9_]*\)=y$/-D\1=1/p')
 	sed "s/@OPTIONS@/${options//$'\n'/ }/" "$LAB_TOP/scripts/modules/Kbuild" >"$dir/Kbuild"
 }
 
-# changed_headers TREE: of the kernel's, by the series
-changed_headers() { git -C "$1" diff --name-only base -- include; }
-
-# test_sources BASE DIRECTORY: of a driver of emulated devices, which the harness uses
-# and no distribution builds
+# test_sources DIRECTORY: of a driver of emulated devices, which the harness uses and no
+# distribution builds, from what source_files has found
 test_sources() {
-	mkdir -p "$2"
-	cp "$(module_tree "$1")/samples/vfio-mdev/mtty.c" "$2/"
-	echo 'obj-m += mtty.o' >"$2/Makefile"
+	mkdir -p "$1"
+	cp "$SOURCE_FILES/samples/vfio-mdev/mtty.c" "$1/"
+	echo 'obj-m += mtty.o' >"$1/Makefile"
 }
 
 # --- the kernels of distributions --------------------------------------------
@@ -86,14 +72,44 @@ kernels_of() {
 		sed -nE "s/^linux-headers-([0-9.]+\+deb${1#debian}-amd64)$/\1/p" | sort -V
 }
 
-# newest_kernel DISTRIBUTION BASE: of those that fit, if any does
-newest_kernel() {
-	local kernels kernel newest=''
-	kernels=$(kernels_of "$1" "$2") || return
+# package_version SUITE KERNEL: that of its packages, which its source has as well
+package_version() {
+	apt_of "$1" apt-cache show --no-all-versions "linux-headers-$2" | sed -n 's/^Version: //p'
+}
+
+# kernels_with_source DISTRIBUTION BASE: "KERNEL VERSION" of those whose own source apt
+# has, too, newest first, and behind them once more those of a release in Tested: they
+# are to be taken if the queue does not apply to what is newer
+kernels_with_source() {
+	local suite kernels kernel version sources all='' tested=''
+	suite=$(suite_of "$1" "$2") || return
+	kernels=$(kernels_of "$1" "$2" | tac) || return
+	sources=$(apt_of "$suite" apt-cache madison "$(base_field "$2" Package)") || return
 	for kernel in $kernels; do
-		! fits_modules "$2" "$kernel" || newest=$kernel
+		version=$(package_version "$suite" "$kernel") || return
+		[[ "$sources " == *"| $version |"* ]] || continue
+		all+="$kernel $version"$'\n'
+		[[ " $(base_field "$2" Tested) " != *" $(upstream_version "$version") "* ]] ||
+			tested+="$kernel $version"$'\n'
 	done
-	echo "$newest"
+	printf %s "$all$tested"
+}
+
+# newest_kernel DISTRIBUTION BASE: the first of these that the queue applies to; nothing
+# if there is none
+newest_kernel() {
+	local kernels kernel version suite told=''
+	suite=$(suite_of "$1" "$2") || return
+	kernels=$(kernels_with_source "$1" "$2") || return
+	while read -r kernel version; do
+		[[ -n $kernel && " $told " != *" $kernel "* ]] || continue
+		rm -rf "$WORK_TMP/try"
+		if patched_files "$2" "$version" "$WORK_TMP/try" "$suite"; then
+			echo "$kernel"
+			return 0
+		fi
+		told+=" $kernel"
+	done <<<"$kernels"
 }
 
 # unfit_kernel DISTRIBUTION BASE: one that does not, if there is any
@@ -111,7 +127,7 @@ unfit_kernel() {
 # distribution_kernel BASE VERSION_OR_DISTRIBUTION: sets DISTRIBUTION, SUITE, VERSION;
 # exits with 4 if it is not to be had
 distribution_kernel() {
-	local base=$1 fit
+	local base=$1
 	DISTRIBUTION=$2 VERSION=
 	if DISTRIBUTION=$(distribution_of "$2"); then
 		VERSION=$2
@@ -126,8 +142,7 @@ distribution_kernel() {
 	}
 	[[ -n $VERSION ]] || VERSION=$(newest_kernel "$DISTRIBUTION" "$base")
 	[[ -n $VERSION ]] || {
-		fit=$(base_field "$base" Modules)
-		say "$SUITE offers no kernel that fits: series/$base/BASE names ${fit:-none}"
+		say "$SUITE offers no kernel of $base together with its source ($(base_field "$base" Package)) to which the patches apply; series/$base/BASE names in Tested those they were tried on"
 		exit 4
 	}
 }
@@ -135,29 +150,35 @@ distribution_kernel() {
 # distributions: that scripts/releases has
 distributions() { awk '$1 ~ /^debian/ { print $1 }' "$LAB_TOP/scripts/releases" | xargs; }
 
+# kernel_packages VERSION SUITE WHAT: those that its headers or its image are in, a line
+# each
+kernel_packages() {
+	local version=$1 part
+	case $3 in
+	headers) printf '%s\n' "linux-headers-$version" "linux-headers-${version%-*}-common" \
+		"linux-kbuild-${version%-*}" ;;
+	image)
+		echo "linux-image-$version"
+		# That of a newer kernel depends on others, which have the files.
+		for part in base binary modules; do
+			apt_of "$2" apt-cache pkgnames "linux-$part-$version"
+		done
+		;;
+	esac
+}
+
 # fetch_kernel VERSION SUITE WHAT: .lab/distribution/VERSION/WHAT has the files of its
 # headers or, of its image, vmlinuz and what VFIO consists of; sets KERNEL_FILES
 fetch_kernel() {
-	local version=$1 suite=$2 what=$3 packages=() part more APT_FILES=.
+	local version=$1 suite=$2 what=$3 packages APT_FILES=.
 	KERNEL_FILES=$LAB_DIR/distribution/$version/$what
 	[[ ! -d $KERNEL_FILES ]] || return 0
-	case $what in
-	headers) packages=("linux-headers-$version" "linux-headers-${version%-*}-common"
-		"linux-kbuild-${version%-*}") ;;
-	image)
-		# That of a newer kernel depends on others, which have the files.
-		more=$(for part in base binary modules; do
-			apt_of "$suite" apt-cache pkgnames "linux-$part-$version"
-		done)
-		# shellcheck disable=SC2206 # one word a package
-		packages=("linux-image-$version" $more)
-		# shellcheck disable=SC2034 # for apt_unpack
+	mapfile -t packages < <(kernel_packages "$version" "$suite" "$what")
+	# shellcheck disable=SC2034 # for apt_unpack
+	[[ $what != image ]] ||
 		APT_FILES='/(vmlinuz|vmlinuz-.*|modules\.builtin.*|modules\.order|drivers/vfio/.+|virt/lib/.+)$'
-		;;
-	esac
-	say "fetching ${packages[0]}"
 	rm -rf "$KERNEL_FILES.new"
-	apt_unpack "$suite" "$KERNEL_FILES.new" "${packages[@]}" || {
+	timed "fetching ${packages[0]}" apt_unpack "$suite" "$KERNEL_FILES.new" "${packages[@]}" || {
 		say "apt offers no ${packages[0]}, or not for long any more (log: .lab/log/apt-download-$suite.log); './lab modules --help' tells what fits"
 		exit 4
 	}
@@ -234,14 +255,12 @@ fitting_kernels() {
 	done
 }
 
-# header_checksums BASE: of the kernel's own files that the series changes, as they are
-# without it
+# header_checksums BASE VERSION: of the kernel's own files that the series changes, as they
+# are without it
 header_checksums() {
-	local tree header sum headers
-	tree=$(module_tree "$1") || return
-	headers=$(changed_headers "$tree") || return
-	for header in $headers; do
-		sum=$(git -C "$tree" show "base:$header" | sha256sum) || return
-		echo "${sum%% *}  $header"
-	done
+	local headers
+	source_files "$1" "$2" || return
+	headers=$(changed_headers "$1") || return
+	# shellcheck disable=SC2086 # one word a header
+	in_folder "$SOURCE_FILES" sha256sum $headers
 }

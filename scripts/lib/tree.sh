@@ -332,13 +332,6 @@ cover_text() {
 	' "$1"
 }
 
-# upstream_version PACKAGE_VERSION: of the kernel that it was made from, as its tag
-# has it
-upstream_version() {
-	local version=${1%-*}
-	echo "${version/\~rc/-rc}"
-}
-
 # base_line BASE: what a cover letter ends with, to tell what the series applies
 # to: the commit if series/BASE/BASE names one, else the version's tag
 base_line() {

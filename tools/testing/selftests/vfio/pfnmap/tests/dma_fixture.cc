@@ -9,8 +9,6 @@
 #include <utility>
 #include <vector>
 
-#include <linux/pci_regs.h>
-
 namespace pfnmap
 {
 
@@ -28,15 +26,6 @@ void DmaPairTest::SetUpTestSuite()
 	auto env = Environment::open(bdfs);
 
 	ASSERT_OK(env);
-
-	const Device &device = (*env)->devices()[0].device;
-	auto command = device.read_config(PCI_COMMAND);
-
-	ASSERT_OK(command);
-	ASSERT_ERRNO(
-		0, device.write_config(PCI_COMMAND,
-				       static_cast<std::uint16_t>(
-					       *command | PCI_COMMAND_MASTER)));
 
 	auto opened = Edu::open((*env)->devices()[0]);
 

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/edu.h"
+#include "devices/edu.h"
 #include "tests/fixture.h"
 
 namespace pfnmap

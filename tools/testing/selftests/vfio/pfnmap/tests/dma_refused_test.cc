@@ -11,11 +11,10 @@
 #include <utility>
 #include <vector>
 
-#include <linux/pci_regs.h>
-
 #include "devices/lent_device.h"
 #include "kernel/series.h"
 #include "tests/dma_fixture.h"
+#include "tests/iommu_fault.h"
 
 namespace pfnmap
 {
@@ -124,15 +123,6 @@ void DmaRevoked::SetUp()
 
 	ASSERT_OK(env);
 	env_ = std::move(*env);
-
-	const Device &device = env_->devices()[0].device;
-	auto command = device.read_config(PCI_COMMAND);
-
-	ASSERT_OK(command);
-	ASSERT_ERRNO(
-		0, device.write_config(PCI_COMMAND,
-				       static_cast<std::uint16_t>(
-					       *command | PCI_COMMAND_MASTER)));
 
 	auto edu = Edu::open(env_->devices()[0]);
 	auto ram = Layout::create({ram_piece(SZ_PAGE)});

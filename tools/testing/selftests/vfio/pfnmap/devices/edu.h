@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* QEMU's edu device, by whose DMA a test sees what the IOMMU lets through. */
-#ifndef PFNMAP_TESTS_EDU_H
-#define PFNMAP_TESTS_EDU_H
+/* QEMU's edu device, whose DMA shows what the IOMMU lets through. */
+#ifndef PFNMAP_DEVICES_EDU_H
+#define PFNMAP_DEVICES_EDU_H
 
 #include <chrono>
-#include <functional>
 #include <utility>
 #include <vector>
 
+#include <linux/pci_regs.h>
 #include <poll.h>
 
 #include "devices/environment.h"
@@ -30,8 +30,19 @@ class Edu
 public:
 	static constexpr std::size_t MOST = 2048; /* bytes a transfer */
 
+	/* Lets @device do DMA. */
 	static Result<Edu> open(const TestDevice &device)
 	{
+		auto command = device.device.read_config(PCI_COMMAND);
+
+		if (!command)
+			return command.error();
+		if (int error = device.device.write_config(
+			    PCI_COMMAND,
+			    static_cast<std::uint16_t>(*command |
+						       PCI_COMMAND_MASTER)))
+			return Error{error, "PCI_COMMAND_MASTER"};
+
 		auto va = VaRange::reserve(device.bar.size, SZ_PAGE, 0);
 
 		if (!va)
@@ -95,9 +106,6 @@ void store(Vaddr to, const std::vector<std::uint8_t> &bytes);
 
 /* Bytes of a short transfer, and of what is looked at beside a transfer. */
 inline constexpr std::size_t GUARD = 64;
-
-/* The kernel says that it has refused @transfer, which is at @iova. */
-void expect_iommu_fault(Iova iova, const std::function<bool()> &transfer);
 
 } // namespace pfnmap
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-#include "tests/edu.h"
+#include "tests/iommu_fault.h"
 
 #include <chrono>
 #include <functional>
 #include <sstream>
 #include <string>
-#include <vector>
 
+#include "devices/edu.h"
 #include "kernel/kmsg.h"
 #include "tests/fixture.h"
 
@@ -25,20 +25,6 @@ std::string hex(Iova iova)
 }
 
 } // namespace
-
-std::vector<std::uint8_t> load(Vaddr from, std::size_t size)
-{
-	auto *p = reinterpret_cast<const volatile std::uint8_t *>(from.value);
-
-	return {p, p + size};
-}
-
-void store(Vaddr to, const std::vector<std::uint8_t> &bytes)
-{
-	auto *p = reinterpret_cast<volatile std::uint8_t *>(to.value);
-
-	std::ranges::copy(bytes, p);
-}
 
 void expect_iommu_fault(Iova iova, const std::function<bool()> &transfer)
 {
