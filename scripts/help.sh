@@ -15,4 +15,4 @@ for script in "$LAB_TOP"/scripts/*.sh; do
 done | while IFS=$'\t' read -r synopsis summary; do
 	printf '  %-42s  %s\n' "$synopsis" "$summary"
 done
-echo "Kernels: $(known_kernels). All that is fetched or built lies under .lab/."
+echo "Kernels: $(known_kernels). All that is fetched or built lies under .lab/." | fmt -w 80

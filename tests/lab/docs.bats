@@ -68,7 +68,7 @@ parsing_lab() {
 	mkdir -p "$LAB"
 	cp -r lab scripts "$LAB/"
 	ln -s "$TOP/series" "$TOP/results" "$TOP/tools" "$LAB/"
-	KNOWN=" $(./lab help | sed -n 's/^Kernels: \(.*\) (.*/\1/p') "
+	KNOWN=" $(./lab help | tr '\n' ' ' | sed 's/.*Kernels: \([^(]*\) (.*/\1/') "
 	cat >>"$LAB/scripts/lib/args.sh" <<-'END'
 		eval "real_$(declare -f parse_args)"
 		parse_args() {
