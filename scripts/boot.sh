@@ -32,8 +32,9 @@
 #   --image FILE     boot this image instead of the one built for KERNEL
 #   --add FILE[:TO]  put a file of the host into the guest, at / or at TO
 #   --kvm            use /dev/kvm instead of emulation, at your own risk
-#   -v, --verbose    print the QEMU command, ready to copy
-#   --dry-run        print it and do not run it
+#   -v, --verbose    print the QEMU command
+#   --dry-run        print it and do not run it; what it needs is left in
+#                    .lab/boot/KERNEL/, so that a copy of it runs
 VERB=boot
 # shellcheck source=scripts/lib/common.sh
 source "$LAB_TOP/scripts/lib/common.sh"
@@ -102,6 +103,13 @@ need source "${groups[@]}"
 QEMU=("$ARCH_QEMU")
 [[ $MACHINE_QEMU == - ]] || release_qemu "$ARCH_QEMU" "$(release_for "$MACHINE_QEMU")"
 [[ -z $image || -f $image ]] || die "--image: no file $image"
+# What QEMU reads and writes
+files=$WORK_TMP
+if [[ -n $dry_run ]]; then
+	files=$LAB_DIR/boot/$KERNEL
+	rm -rf "$files"
+	mkdir -p "$files"
+fi
 
 # What has to be loaded travels as /lab/*.ko, in the order of their names.
 if [[ -n ${DISTRIBUTION:-} ]]; then
@@ -146,7 +154,7 @@ make_overlay() {
 		cp -rL "$from" "$root/$to"
 	done
 	pack "$root" "$WORK_TMP/overlay.cpio"
-	cat "$(initramfs "$BASE")" "$WORK_TMP/overlay.cpio" >"$WORK_TMP/initramfs"
+	cat "$(initramfs "$BASE")" "$WORK_TMP/overlay.cpio" >"$files/initramfs"
 }
 
 qemu=("${QEMU[@]}" -nodefaults -no-user-config -display none -no-reboot
@@ -186,7 +194,7 @@ done
 # amd-iommu knows devices by the bus number they have before the firmware runs.
 [[ -z $edu ]] || qemu+=(-device "edu,dma_mask=0xffffffffffffffff")
 if [[ -n $shm ]]; then
-	file=$WORK_TMP/shm
+	file=$files/shm
 	[[ $shm != *:* ]] || file=${shm#*:}
 	qemu+=(-object
 		"memory-backend-file,id=shm,mem-path=$file,size=${shm%%:*},share=on")
@@ -194,7 +202,7 @@ if [[ -n $shm ]]; then
 fi
 # A guest that has oopsed is lost. A busy host may be late with the first timer
 # ticks, which is no reason to panic.
-qemu+=(-kernel "$boot_image" -initrd "$WORK_TMP/initramfs"
+qemu+=(-kernel "$boot_image" -initrd "$files/initramfs"
 	-append "console=$ARCH_CONSOLE panic=-1 oops=panic no_timer_check quiet $MACHINE_APPEND ${appends[*]}")
 
 console=$LAB_LOG/console-$KERNEL-$$.log
@@ -203,7 +211,7 @@ if ((${#cmd[@]})); then
 		-device virtio-serial-pci
 		-chardev "file,id=out,path=/dev/fd/1,append=on"
 		-device "virtserialport,chardev=out,name=lab.out"
-		-chardev "file,id=status,path=$WORK_TMP/status"
+		-chardev "file,id=status,path=$files/status"
 		-device "virtserialport,chardev=status,name=lab.status")
 else
 	qemu+=(-serial mon:stdio)

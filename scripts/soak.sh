@@ -16,7 +16,7 @@
 # A failure of the fuzzer ends in a sequence cut down to what is needed, and in a
 # seed: --seed N --steps 250 plays that one round again.
 #
-#   --dry-run  name the parts and do nothing
+#   --dry-run  print the commands of all parts and do nothing
 VERB=soak
 # shellcheck source=scripts/lib/common.sh
 source "$LAB_TOP/scripts/lib/common.sh"
@@ -50,15 +50,16 @@ timeout=$((600 + steps * SECONDS_A_STEP + rounds * SECONDS_A_ROUND))
 ((timeout > SECONDS_OF_LATENCY)) || timeout=$SECONDS_OF_LATENCY
 status=0
 
-# soak_part NAME KERNEL MACHINE OPTION...
+# soak_part NAME COMMAND...
 soak_part() {
+	local name=$1
+	shift
 	if [[ -n $dry_run ]]; then
-		echo "$1: scripts/boot.sh $2 -m ${*:3}"
+		echo "$(as_typed "$@")  # $name"
 		return 0
 	fi
-	say "$1"
-	run bash "$LAB_TOP/scripts/boot.sh" "$2" -m "$3" --timeout "$timeout" "${@:4}" ||
-		status=$?
+	say "$name"
+	run "$@" || status=$?
 }
 
 # rows_of KERNEL: of scripts/suites, as parts prints them
@@ -85,17 +86,14 @@ for kernel in "${kernels[@]}"; do
 		options=${options//@seed/$seed}
 		options=${options//@rounds/$rounds}
 		read -ra words <<<"$options"
-		soak_part "${name/-${for_kernel/-pfnmap/}/-${KERNEL/-pfnmap/}}" "$KERNEL" "$machine" "${words[@]}"
+		soak_part "${name/-${for_kernel/-pfnmap/}/-${KERNEL/-pfnmap/}}" \
+			bash "$LAB_TOP/scripts/boot.sh" "$KERNEL" -m "$machine" --timeout "$timeout" "${words[@]}"
 	done < <(rows_of "$KERNEL")
 done
-if [[ -n $all && -n $dry_run ]]; then
-	echo "mutants: scripts/mutants.sh"
-	echo "dkms-debian13: scripts/dkms.sh $DEFAULT_BASE --try debian13"
-	echo "lab: bats --tap --filter-tags slow tests/lab"
-elif [[ -n $all ]]; then
-	run bash "$LAB_TOP/scripts/mutants.sh" || status=$?
-	run bash "$LAB_TOP/scripts/dkms.sh" "$DEFAULT_BASE" --try debian13 || status=$?
-	run env LAB_TEST_BASE="$DEFAULT_BASE" \
-		bats --tap --filter-tags slow "$LAB_TOP/tests/lab" || status=$?
+if [[ -n $all ]]; then
+	soak_part mutants bash "$LAB_TOP/scripts/mutants.sh"
+	soak_part dkms-debian13 bash "$LAB_TOP/scripts/dkms.sh" "$DEFAULT_BASE" --try debian13
+	soak_part lab env LAB_TEST_BASE="$DEFAULT_BASE" \
+		bats --tap --filter-tags slow "$LAB_TOP/tests/lab"
 fi
 exit "$status"

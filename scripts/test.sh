@@ -18,7 +18,7 @@
 #
 #   --host, --guest  only what runs on the host, only what runs in VMs
 #   -j N             so many VMs at a time, default 2
-#   --dry-run        name the parts and do nothing
+#   --dry-run        print the commands of all parts and do nothing
 #   --install-only   see that all packages and room are there, and end
 VERB="test"
 # shellcheck source=scripts/lib/common.sh
@@ -61,7 +61,7 @@ start_part() {
 	PART_OF[$name]="$2 $3"
 	shift 3
 	if [[ -n $dry_run ]]; then
-		echo "$name: ${*#"$LAB_TOP"/}"
+		echo "$(as_typed "$@")  # $name"
 		return 0
 	fi
 	while ((${#JOBS[@]} >= jobs)); do

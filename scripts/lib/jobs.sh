@@ -29,6 +29,19 @@ wait_job() {
 	unset "JOBS[$pid]"
 }
 
+# as_typed COMMAND...: as it can be copied to a shell at the checkout's top
+as_typed() {
+	local word line=''
+	[[ $1 != bash || $2 != "$LAB_TOP"/scripts/*.sh ]] ||
+		set -- ./lab "$(basename "$2" .sh)" "${@:3}"
+	for word; do
+		word=${word#"$LAB_TOP"/}
+		[[ $word =~ ^[A-Za-z0-9_./:=,+-]+$ ]] || word=${word@Q}
+		line+=" $word"
+	done
+	echo "${line# }"
+}
+
 # run COMMAND...: in the background, and wait for it. A signal to the script would
 # wait until a command in the foreground has ended. Returns the command's code.
 run() {

@@ -73,6 +73,16 @@ setup() {
 	[[ $stderr == *qemu-system-x86_64* ]]
 }
 
+@test "boot: the command that --dry-run prints can be pasted" {
+	run --separate-stderr ./lab boot "$K" --bar 2M --shm 16M --dry-run -- echo "from there"
+	[ "$status" -eq 0 ]
+	run bash -c "cd / && timeout 600 $(grep qemu-system <<<"$stderr") </dev/null"
+	echo "$output"
+	[ "$output" = "from there" ]
+	[ "$(cat ".lab/boot/$K/status")" = "up
+exit 0" ]
+}
+
 @test "boot: watchdogs bark only where time is the guest's own" {
 	run --separate-stderr ./lab boot "$K" --dry-run -- true
 	[[ $stderr == *nowatchdog* ]]

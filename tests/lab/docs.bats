@@ -8,6 +8,7 @@
 bats_require_minimum_version 1.5.0
 
 setup() {
+	load parsing
 	TOP=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
 	cd "$TOP" || return
 }
@@ -69,13 +70,7 @@ parsing_lab() {
 	cp -r lab scripts "$LAB/"
 	ln -s "$TOP/series" "$TOP/results" "$TOP/tools" "$LAB/"
 	KNOWN=" $(./lab help | tr '\n' ' ' | sed 's/.*Kernels: \([^(]*\) (.*/\1/') "
-	cat >>"$LAB/scripts/lib/args.sh" <<-'END'
-		eval "real_$(declare -f parse_args)"
-		parse_args() {
-			real_parse_args "$@"
-			exit 0
-		}
-	END
+	only_parse "$LAB"
 }
 
 # complaint COMMAND: of what is wrong with a ./lab command, one line; nothing if it is

@@ -93,11 +93,11 @@ checkout() {
 		run ./lab "$verb" --dry-run
 		echo "$output"
 		[ "$status" -eq 0 ]
-		[[ $output == *"scripts/boot.sh 9.9-pfnmap -m odd"* ]]
-		[[ $output == *"scripts/boot.sh $LAB_TEST_BASE-pfnmap -m odd"* ]]
+		[[ $output == *"./lab boot 9.9-pfnmap -m odd"* ]]
+		[[ $output == *"./lab boot $LAB_TEST_BASE-pfnmap -m odd"* ]]
 	done
 	run ./lab test --dry-run
-	[[ $output == *"check-9.9: "* && $output == *"LAB_TEST_BASE=9.9 "* ]]
+	[[ $output == *"  # check-9.9"* && $output == *"LAB_TEST_BASE=9.9 "* ]]
 	for verb in bench compare clients selftests; do
 		run ./lab "$verb" --help
 		[[ $output == *"every base"* || $output == *"default: all"* ]]
@@ -111,8 +111,28 @@ checkout() {
 	cd "$COPY"
 	echo 'test odd first pfnmap virtio -- pfnmap_odd' >>scripts/suites
 	run ./lab test --guest --dry-run
-	[[ $output == *"odd-$LAB_TEST_BASE-virtio: bash scripts/boot.sh $LAB_TEST_BASE-pfnmap -m virtio -- pfnmap_odd"* ]]
+	[[ $output == *"./lab boot $LAB_TEST_BASE-pfnmap -m virtio -- pfnmap_odd  # odd-$LAB_TEST_BASE-virtio"* ]]
 	[[ $output != *"bats"* ]]
+}
+
+@test "verbs: a line that --dry-run prints can be pasted" {
+	local line count=0 bin=$BATS_TEST_TMPDIR/bin
+	load parsing
+	checkout
+	cd "$COPY"
+	for verb in test soak; do
+		./lab "$verb" --dry-run
+	done >"$BATS_TEST_TMPDIR/lines"
+	only_parse "$COPY"
+	mkdir "$bin"
+	printf '#!/bin/sh\nexec "%s" --count "$@"\n' "$(command -v bats)" >"$bin/bats"
+	chmod +x "$bin/bats"
+	while read -r line; do
+		echo "$line"
+		env -u LAB_TOP -u LAB_TEST_BASE PATH="$bin:$PATH" bash -c "$line" </dev/null
+		count=$((count + 1))
+	done <"$BATS_TEST_TMPDIR/lines"
+	[ "$count" -gt 30 ]
 }
 
 @test "verbs: too little disk or memory is told before anything is done" {
