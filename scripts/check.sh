@@ -42,7 +42,6 @@ args_operand gates '[GATE...]'
 args_value range --range
 parse_args "$@"
 parse_kernel "$base-pfnmap"
-need source kernel check
 
 if ((!${#gates[@]})); then
 	for script in "$GATES"/*.sh; do
@@ -52,6 +51,8 @@ fi
 for gate in "${gates[@]}"; do
 	[[ $gate =~ ^[a-z0-9-]+$ && -f $GATES/$gate.sh ]] || usage_error "no gate '$gate'"
 done
+mapfile -t groups < <(gate_groups "${gates[@]}")
+need source "${groups[@]}"
 if [[ -z $range ]]; then
 	bash "$LAB_TOP/scripts/apply.sh" "$KERNEL" --keep
 	range=refs/lab/start..refs/lab/series

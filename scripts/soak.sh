@@ -42,8 +42,8 @@ if ((!${#kernels[@]})); then
 fi
 for kernel in "${kernels[@]}"; do
 	parse_kernel "$kernel"
-	mapfile -t groups < <(architecture_groups kernel harness vm)
-	[[ -n $dry_run ]] || need source "${groups[@]}" check test
+	mapfile -t groups < <(architecture_groups kernel harness vm && gate_groups)
+	[[ -n $dry_run ]] || need source "${groups[@]}" test
 done
 
 timeout=$((600 + steps * SECONDS_A_STEP + rounds * SECONDS_A_ROUND))

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 # checkpatch - checkpatch.pl --strict has nothing to say
+# Needs: scripts
 #
 # But for the Signed-off-by, which whoever submits adds, and for what
 # series/BASE/checkpatch lists: "TYPE TEXT", where TEXT is what the line begins

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 # cover - each part has a cover letter, whose short log and sums are those of its commits
+# Needs: source
 #
 # A part of a queue has at most eight patches; one that is not in parts has as many as
 # it has.

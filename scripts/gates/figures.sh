@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 # figures - the README, the cover letters and the tables have what results/ has
+# Needs: table
 # shellcheck source=scripts/lib/gates.sh
 source "$LAB_TOP/scripts/lib/gates.sh"
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 # kerneldoc - kernel-doc has nothing new to say about the files touched
+# Needs: scripts
 # shellcheck source=scripts/lib/gates.sh
 source "$LAB_TOP/scripts/lib/gates.sh"
 

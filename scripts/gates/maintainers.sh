@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 # maintainers - get_maintainer.pl knows a subsystem for each file touched
+# Needs: scripts
 #
 # "THE REST", which all files are in, does not count. If a file is in nothing else, as a
 # header may be, each patch that touches it has to touch a file that is.

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 # module-releases - the point releases in Modules are all those whose VFIO is the same
+# Needs: source
 #
 # And no other: `lab modules` and the package of `lab dkms` go by that list. The
 # sources of every release of Debian that scripts/releases names are compared, one for

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 # modules - compiles with VFIO as modules, using only exported symbols
+# Needs: kernel
 # shellcheck source=scripts/lib/gates.sh
 source "$LAB_TOP/scripts/lib/gates.sh"
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 # prefixes - each commit compiles (mm/ and drivers/vfio/) without warnings (W=1)
+# Needs: kernel selftests
 #
 # With VFIO's selftests, if it touches them.
 # shellcheck source=scripts/lib/gates.sh

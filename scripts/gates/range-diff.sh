@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 # range-diff - the series differs from that of the next base as series/range-diff has it
+# Needs: source
 #
 # And from that of the base before. What that file has was reviewed; `lab
 # rangediff --write` makes it anew.

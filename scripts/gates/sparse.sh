@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 # sparse - no warning of sparse that the unpatched files do not have
+# Needs: kernel sparse
 #
 # But for selftests, which are no part of the kernel.
 # shellcheck source=scripts/lib/gates.sh

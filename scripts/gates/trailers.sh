@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 # trailers - each patch has an Assisted-by line, and none that only a person can give
+# Needs: source
 #
 # Documentation/process/coding-assistants.rst of 7.3 wants
 #

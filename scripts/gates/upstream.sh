@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 # upstream - the series applies to the upstream source, which each cover letter names
+# Needs: source
 #
 # The upstream source is the .orig.tar.xz of the package that the tree is made of.
 # shellcheck source=scripts/lib/gates.sh

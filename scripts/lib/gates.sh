@@ -3,7 +3,8 @@
 #
 # What the gates of `lab check` share. A gate is scripts/gates/NAME.sh, run as a
 # process of its own with BASE and a range A..B of commits in .lab/src/BASE-pfnmap;
-# its third line is "# NAME - what it demands". It exits with
+# its third line is "# NAME - what it demands", its fourth "# Needs: GROUP...", those of
+# scripts/packages that it has to have beside `source`. It exits with
 #
 #   0  all is as it should be
 #   1  something is not; what that is was printed

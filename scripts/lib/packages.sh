@@ -45,6 +45,16 @@ missing_packages() {
 	done
 }
 
+# gate_groups [GATE...]: those that these gates of lab check need, or all gates
+gate_groups() {
+	local gates=("${@/%/.sh}")
+	(
+		cd "$LAB_TOP/scripts/gates"
+		((${#gates[@]})) || gates=(*.sh)
+		sed -ns '4s/^# Needs: //p' "${gates[@]}"
+	) | tr ' ' '\n' | sort -u
+}
+
 # lists_are_fresh PACKAGE...: fetched within the hour, and they know all of them
 lists_are_fresh() {
 	[[ -n $(find /var/lib/apt/lists/partial -maxdepth 0 -mmin -60 2>/dev/null) ]] &&

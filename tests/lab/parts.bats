@@ -18,7 +18,7 @@ setup_file() {
 	cp -r lab scripts "$LAB_OF_ALL/"
 	cd "$LAB_OF_ALL" || return
 	# Nothing that this machine has not is asked for.
-	printf '%s git git\n' source kernel harness vm table check >scripts/packages
+	awk '!/^(#|$)/ { print $1, "git git" }' "$OLDPWD/scripts/packages" >scripts/packages
 	mkdir -p tools/testing/selftests/vfio/pfnmap/test_modules
 	echo test | tee tools/testing/selftests/vfio/pfnmap/{test.c,test_modules/test.c} >/dev/null
 	printf '%s\n' 'selftests: Test it' '' 'Assisted-by: Claude' >series/harness.message
