@@ -11,8 +11,11 @@
 #   --base BASE  the kernel to change
 #   --quick      only those that cost little, for lab test
 #   --list       print the mutants, what each breaks and its tests; run none
-#   --table      write docs/mutants.md anew from the headers and from how each
-#                mutant fared last; run none
+#   --table      write docs/mutants.md anew from the headers and from results/; run
+#                none
+#
+# results/BASE/mutants.txt keeps how each mutant fared last, with a checksum of the
+# mutant: the table has no verdict on one that has changed since.
 #
 # The same tests run on the unmutated kernel first: what fails or is skipped there
 # proves nothing, and its mutants are broken, as are those that do not apply or
@@ -60,7 +63,6 @@ fi
 parse_kernel "$base-pfnmap"
 PATCHED=$SRC
 SRC=$LAB_DIR/mutants/src/$KERNEL
-RESULTS=$LAB_DIR/mutants/results
 
 # --- without running any -----------------------------------------------------
 
@@ -76,10 +78,8 @@ print_list() {
 result() {
 	if ! mutant_is_of "$1" "$2"; then
 		echo "-"
-	elif [[ -f $RESULTS/$2/$1 ]]; then
-		cut -d' ' -f1 "$RESULTS/$2/$1" | tr -d ,
 	else
-		echo "not run"
+		last_verdict "$1" "$2"
 	fi
 }
 
@@ -259,15 +259,14 @@ try_mutant() {
 	revert
 }
 
-# report NAME: its verdict for people, as KTAP, and for the table
+# report NAME: its verdict, for people, as KTAP, and into results/
 report() {
 	local name=$1 verdict=${VERDICT[$1]} ok=ok
 	number=$((number + 1))
 	[[ $verdict == killed* ]] || ok='not ok' failed=$((failed + 1))
 	echo "$ok $number $name # $verdict"
 	say "$name: $verdict (after $SECONDS s)"
-	mkdir -p "$RESULTS/$base"
-	echo "$verdict" >"$RESULTS/$base/$name"
+	keep_verdict "$name" "$base" "$verdict"
 }
 
 # try_all CHECKS: of the mutants asked for, those that this kernel can tell

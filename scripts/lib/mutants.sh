@@ -90,3 +90,43 @@ mutant_verdict() {
 	*) echo "broken, not tried: ${1#absent }" ;;
 	esac
 }
+
+# --- verdicts that are kept ----------------------------------------------------
+
+# verdicts_of BASE: the file with the last verdict of each mutant that was run,
+# "NAME VERDICT CHECKSUM" a line
+verdicts_of() { echo "$LAB_TOP/results/$1/mutants.txt"; }
+
+# mutant_checksum NAME: of all that its verdict depends on; what is for readers may
+# change
+mutant_checksum() {
+	grep -vE '^(Mutant|Patch|Quick): ' "$MUTANTS/$1.diff" | sha256sum | cut -c1-12
+}
+
+# keep_verdict NAME BASE VERDICT: as mutant_verdict has it; why is not kept
+keep_verdict() {
+	local file lines
+	file=$(verdicts_of "$2")
+	mkdir -p "$(dirname "$file")"
+	touch "$file"
+	lines=$(
+		awk -v name="$1" '$1 != name' "$file"
+		echo "$1 ${3%%[ ,]*} $(mutant_checksum "$1")"
+	)
+	LC_ALL=C sort <<<"$lines" >"$file"
+}
+
+# last_verdict NAME BASE: how it fared last, unless it is another one since
+last_verdict() {
+	local file verdict='' checksum=''
+	file=$(verdicts_of "$2")
+	[[ ! -f $file ]] ||
+		read -r verdict checksum < <(awk -v name="$1" '$1 == name { print $2, $3 }' "$file") || true
+	if [[ -z $verdict ]]; then
+		echo "not run"
+	elif [[ $checksum != "$(mutant_checksum "$1")" ]]; then
+		echo "not run since it changed"
+	else
+		echo "$verdict"
+	fi
+}

@@ -183,13 +183,28 @@ verdict() {
 	done
 }
 
-@test "mutants: the table has all of them" {
-	local name
-	for name in $(mutant_names); do
-		echo "$name"
-		grep -qF "(\`$name\`)" docs/mutants.md
-		grep -qF "$(mutant_field "$name" Mutant)" docs/mutants.md
+@test "mutants: the table is what the headers and results/ give" {
+	LAB=$BATS_TEST_TMPDIR/lab
+	mkdir "$LAB"
+	cp -r lab scripts series results docs "$LAB/"
+	run -0 "$LAB/lab" mutants --table
+	diff docs/mutants.md "$LAB/docs/mutants.md"
+	[ "$(grep -cE '^\| .* \(`[a-z0-9-]+`\) \| ' docs/mutants.md)" -eq "$(mutant_names | wc -l)" ]
+}
+
+@test "mutants: results/ has a verdict once, and on no mutant that is not there" {
+	local base name verdict checksum count=0
+	for base in $(cd series && printf '%s\n' */BASE | cut -d/ -f1); do
+		[ -f "results/$base/mutants.txt" ] || continue
+		LC_ALL=C sort -cu "results/$base/mutants.txt"
+		while read -r name verdict checksum; do
+			echo "$base $name $verdict"
+			mutant_is_of "$name" "$base"
+			[[ $verdict =~ ^(killed|survived|broken)$ && $checksum =~ ^[0-9a-f]{12}$ ]]
+			count=$((count + 1))
+		done <"results/$base/mutants.txt"
 	done
+	[ "$count" -gt 10 ]
 }
 
 @test "mutants: an unknown name, base or a mutant of another base is a usage error" {
@@ -293,20 +308,44 @@ small_mutant() {
 	small_lab
 	small_mutant dies fails
 	small_mutant lives harmless
+	small_mutant idle fails
 	mkdir "$LAB/docs"
 	printf '%s\n' head '<!-- ./lab mutants --table -->' old '<!-- end -->' tail \
 		>"$LAB/docs/mutants.md"
-	run -0 "$LAB/lab" mutants dies
+	run -1 "$LAB/lab" mutants lives dies
+	# Another checkout has what is not in .lab/.
+	rm -r "$LAB/.lab"
 	run -0 "$LAB/lab" mutants --table
 	run cat "$LAB/docs/mutants.md"
 	echo "$output"
 	[[ ${lines[0]} == head && ${lines[-1]} == tail ]]
 	[[ $output != *old* ]]
 	[[ $output == *"| dies (\`dies\`) | stock, a file | A.a | killed |"* ]]
-	[[ $output == *"| lives (\`lives\`) | stock, a file | A.a | not run |"* ]]
+	[[ $output == *"| lives (\`lives\`) | stock, a file | A.a | survived |"* ]]
+	[[ $output == *"| idle (\`idle\`) | stock, a file | A.a | not run |"* ]]
 	echo nothing >"$LAB/docs/mutants.md"
 	run "$LAB/lab" mutants --table
 	[ "$status" -eq 1 ]
+}
+
+@test "mutants: a verdict is that of the mutant as it was" {
+	local MUTANTS
+	small_lab
+	MUTANTS=$LAB/series/mutants
+	verdicts_of() { echo "$BATS_TEST_TMPDIR/verdicts"; }
+	small_mutant one fails
+	small_mutant two fails
+	keep_verdict two 1.0 "killed by A.a"
+	keep_verdict one 1.0 "broken, does not build"
+	keep_verdict one 1.0 "killed, the guest was lost"
+	[ "$(cut -d' ' -f1,2 "$BATS_TEST_TMPDIR/verdicts")" = $'one killed\ntwo killed' ]
+	sed -i 's/^Mutant: .*/Mutant: in other words/' "$MUTANTS/one.diff"
+	[ "$(last_verdict one 1.0)" = killed ]
+	small_mutant one harmless
+	[ "$(last_verdict one 1.0)" = "not run since it changed" ]
+	[ "$(last_verdict two 1.0)" = killed ]
+	small_mutant two fails A.b
+	[ "$(last_verdict two 1.0)" = "not run since it changed" ]
 }
 
 @test "mutants: a signal leaves neither a guest nor a mutant behind" {
