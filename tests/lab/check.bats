@@ -89,7 +89,7 @@ copy_repository() {
 	mkdir -p "$COPY/.lab/apt"
 	cp -rL "$TOP"/{lab,scripts,series,results,docs,README.md} "$COPY/"
 	ln -s "$TOP/tools" "$COPY/tools"
-	for name in src build fetch; do
+	for name in src fetch; do
 		ln -s "$TOP/.lab/$name" "$COPY/.lab/$name"
 	done
 }
@@ -407,6 +407,71 @@ gate() {
 			echo "$gate without $helper: $status: $output"
 			[ "$status" -ne 0 ] && [ "$status" -ne 4 ]
 		done
+	done
+}
+
+# passes_with_its_packages GATE: with none of the programs in scripts/packages but those
+# of its groups
+passes_with_its_packages() {
+	local bin=$BATS_TEST_TMPDIR/bin-$1 dirs groups program
+	groups=" source $(sed -n 's/^# Needs: //p' "scripts/gates/$1.sh") "
+	mkdir "$bin"
+	IFS=: read -ra dirs <<<"$PATH"
+	find "${dirs[@]}" -maxdepth 1 ! -type d -exec ln -sf -t "$bin" {} + 2>/dev/null || true
+	while read -r program; do
+		rm -f "$bin/$program"
+	done < <(awk -v groups="$groups" '
+		/^(#|$)/ || $2 ~ "^/" { next }
+		index(groups, " " $1 " ") { has[$2] = 1 }
+		{ all[$2] = 1 }
+		END { for (program in all) if (!(program in has)) print program }
+	' scripts/packages)
+	LAB_TOP=$TOP PATH=$bin run bash "scripts/gates/$1.sh" "$BASE" "$(range_for "$1")"
+	echo "$1 with$groups: $status: $output"
+	[ "$status" -eq 0 ] || [[ $status -eq 4 && $output == *SKIP* ]]
+}
+
+@test "check: a gate that does not compile needs no more packages than it names" {
+	for gate in checkpatch cover figures kerneldoc maintainers trailers; do
+		passes_with_its_packages "$gate"
+	done
+}
+
+# bats test_tags=slow
+@test "check: every other gate needs no more packages than it names" {
+	for gate in $(all_gates | grep -vE '^(checkpatch|cover|figures|kerneldoc|maintainers|trailers)$'); do
+		passes_with_its_packages "$gate"
+	done
+}
+
+@test "check: a gate asks for the packages that it needs, and for no others" {
+	local bin=$BATS_TEST_TMPDIR/bin gate
+	copy_repository
+	# Nothing is there, and nothing can be had.
+	sed -i -E '/^(#|$)/!s/^([^ ]+ +)[^ ]+/\1not-there/' "$COPY/scripts/packages"
+	mkdir "$bin"
+	printf '#!/bin/sh\nexit 100\n' | tee "$bin/apt-get" >"$bin/apt-cache"
+	chmod +x "$bin"/*
+	# asks GATE...: the packages, one a line
+	asks() {
+		PATH=$bin:$PATH run "$COPY/lab" check "$BASE" "$@"
+		[ "$status" -eq 1 ]
+		sed -nE 's/^lab: (installing|packages missing.*recommends) //p' <<<"$output" | tr ' ' '\n'
+	}
+	[ "$(asks trailers cover | paste -sd' ')" = "git python3 xz-utils" ]
+	[ "$(asks checkpatch | paste -sd' ')" = "git perl python3 xz-utils" ]
+	asks sparse | grep -qx sparse
+	run ! grep -qx gcc-aarch64-linux-gnu <(asks sparse)
+	asks checkpatch arm64 | grep -qx gcc-aarch64-linux-gnu
+	for gate in $(all_gates); do
+		echo "$gate"
+		[ -n "$(sed -n '4s/^# Needs: //p' "scripts/gates/$gate.sh")" ]
+		asks "$gate" >"$BATS_TEST_TMPDIR/asked"
+		grep -qx git "$BATS_TEST_TMPDIR/asked"
+	done
+	asks >"$BATS_TEST_TMPDIR/asked"
+	for package in jq sparse gcc-aarch64-linux-gnu perl make uuid-dev; do
+		grep -qx "$package" "$BATS_TEST_TMPDIR/asked"
 	done
 }
 
