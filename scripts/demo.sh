@@ -30,6 +30,10 @@ source "$LAB_TOP/scripts/lib/modules.sh"
 # shellcheck source=scripts/lib/guest.sh
 source "$LAB_TOP/scripts/lib/guest.sh"
 
+# Estimates, on the safe side, in GiB.
+DISK=2 MEMORY=6
+DISK_OF_BUILDS=12
+
 base=$DEFAULT_BASE build='' full=''
 args_operand base '[BASE]'
 args_flag build --build
@@ -113,15 +117,16 @@ measure() {
 }
 
 if [[ -n $build ]]; then
-	need_room 12 6
-	say "compiling both kernels takes half an hour on two cores and 12 GiB of disk, less if they are built"
+	need_room "$DISK_OF_BUILDS" "$MEMORY"
+	say "compiling both kernels takes half an hour on two cores and $DISK_OF_BUILDS GiB of disk, less if they are built"
 	need source kernel harness vm
 	kernels=("$base-stock" "$base-pfnmap")
 	for kernel in "${kernels[@]}"; do
 		run bash "$LAB_TOP/scripts/build.sh" "$kernel"
 	done
 else
-	need_room 2 6
+	need_room "$DISK" "$MEMORY"
+	((!EUID)) || need source modules harness vm
 	find_kernel
 	announce_downloads source modules harness vm
 	start_job "the download of the kernel and its source" "" fetch_all

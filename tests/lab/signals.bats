@@ -14,7 +14,7 @@ setup() {
 	mkdir -p "$COPY/.lab"
 	git ls-files -z --cached --others --exclude-standard |
 		xargs -0 tar -cf - --ignore-failed-read | tar -C "$COPY" -xf -
-	for folder in src build fetch apt harness initramfs; do
+	for folder in src fetch source distribution modules apt harness initramfs; do
 		mkdir -p ".lab/$folder"
 		ln -s "$TOP/.lab/$folder" "$COPY/.lab/$folder"
 	done
@@ -77,9 +77,9 @@ ends_with() {
 @test "signals: lab test, TERM" { ends_with TERM test --guest; }
 # bats test_tags=slow
 @test "signals: lab test, INT" { ends_with INT test --guest; }
-@test "signals: lab demo, TERM" { ends_with TERM demo --quick; }
+@test "signals: lab demo, TERM" { ends_with TERM demo; }
 # bats test_tags=slow
-@test "signals: lab demo, INT" { ends_with INT demo --quick; }
+@test "signals: lab demo, INT" { ends_with INT demo; }
 @test "signals: lab bench, TERM" { ends_with TERM bench --quick --no-build "$BASE"; }
 @test "signals: lab soak, TERM" { ends_with TERM soak "$BASE-pfnmap" --steps 50; }
 # bats test_tags=slow
