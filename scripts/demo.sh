@@ -31,8 +31,7 @@ source "$LAB_TOP/scripts/lib/modules.sh"
 source "$LAB_TOP/scripts/lib/guest.sh"
 
 # Estimates, on the safe side, in GiB.
-DISK=2 MEMORY=6
-DISK_OF_BUILDS=12
+DISK_OF_BUILDS=12 DISK=2 MEMORY=6
 
 base=$DEFAULT_BASE build='' full=''
 args_operand base '[BASE]'
@@ -99,10 +98,8 @@ wait_jobs() {
 # measure KERNEL OPTION...: what pfnmap_bench and pfnmap_demo print in it, to
 # .lab/demo/KERNEL; the options are those of the benchmark
 measure() {
-	local kernel=$1 bars=(--bar 128G) i
-	for i in {1..8}; do
-		bars+=(--bar 32G)
-	done
+	local kernel=$1 bars
+	read -ra bars <<<"--bar 128G $(printf -- '--bar %s ' 32G{,,,,,,,})"
 	# shellcheck disable=SC2016 # expanded in the guest
 	start_job "$kernel" "$out/$kernel" bash "$LAB_TOP/scripts/boot.sh" "$kernel" --icount \
 		--mem 2G "${bars[@]}" --edu --shm 16M -- sh -c '
