@@ -12,10 +12,15 @@ declare -A JOBS=()
 # start_job NAME OUTPUT COMMAND...: stdout to the file OUTPUT, or to where the
 # script's own goes if that is empty
 start_job() {
-	local name=$1 output=${2:-/dev/fd/1}
+	local name=$1 output=$2
 	shift 2
 	set -m
-	"$@" </dev/null >"$output" &
+	# A file that is opened once more, as /dev/fd/1, would be cut off.
+	if [[ -n $output ]]; then
+		"$@" </dev/null >"$output" &
+	else
+		"$@" </dev/null &
+	fi
 	set +m
 	JOBS[$!]=$name
 }
