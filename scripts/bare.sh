@@ -68,8 +68,7 @@ make_system() {
 	[[ -n $(find /var/lib/apt/lists -maxdepth 1 -name '*_Packages*' -print -quit) ]] ||
 		update_lists
 	sources
-	say "making a minimal $RELEASE"
-	run run_logged mmdebstrap in_few_files mmdebstrap --variant=minbase --format=tar \
+	timed "making a minimal $RELEASE" run run_logged mmdebstrap in_few_files mmdebstrap --variant=minbase --format=tar \
 		--aptopt="$WORK_TMP/apt.conf" "$RELEASE" "$tar.new" "$WORK_TMP/sources.list"
 	mv "$tar.new" "$tar"
 }

@@ -59,6 +59,7 @@ compile() {
 			tail -n 20 "$log" >&2
 		die "$KERNEL does not build; the whole log is ${log#"$LAB_TOP"/}"
 	fi
+	((SECONDS < 2)) || say "done in $SECONDS s: building $KERNEL"
 }
 
 # compile_modules: those that the harness brings

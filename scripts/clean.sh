@@ -26,5 +26,5 @@ fi
 if [[ -n $all ]]; then
 	rm -rf "$LAB_DIR"
 else
-	rm -rf "$LAB_DIR"/{boot,harness,initramfs,log,tmp} "$LAB_DIR"{,/mutants}/src/*/{build*,linux-*}
+	rm -rf "${LAB_DIR:?}"/{boot,harness,initramfs,log,tmp} "$LAB_DIR"{,/mutants}/src/*/{build*,linux-*}
 fi

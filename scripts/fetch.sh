@@ -50,10 +50,9 @@ fi
 [[ $version != "$have" ]] || exit 0
 
 tmpdir
-say "fetching $package $version"
 chmod 755 "$WORK_TMP"
-(cd "$WORK_TMP" && run_logged "fetch-$base" \
-	apt_for "$base" apt-get -o APT::Sandbox::User=root download "$package=$version")
+timed "fetching $package $version" in_folder "$WORK_TMP" run_logged "fetch-$base" \
+	apt_for "$base" apt-get -o APT::Sandbox::User=root download "$package=$version"
 run_logged "unpack-$base" dpkg-deb -x "$WORK_TMP"/"$package"_*.deb "$WORK_TMP/x"
 rm -f "$dir"/*.tar.xz
 mv "$WORK_TMP"/x/usr/src/"$package".tar.xz "$dir/"

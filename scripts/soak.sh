@@ -42,7 +42,7 @@ if ((!${#kernels[@]})); then
 fi
 for kernel in "${kernels[@]}"; do
 	parse_kernel "$kernel"
-	mapfile -t groups < <(architecture_groups kernel harness vm && gate_groups)
+	mapfile -t groups < <(architecture_groups kernel harness vm && gate_groups '*')
 	[[ -n $dry_run ]] || need source "${groups[@]}" test
 done
 

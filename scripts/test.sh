@@ -152,7 +152,7 @@ if [[ -z $dry_run ]]; then
 		split_kernel "$kernel"
 		mapfile -t -O "${#groups[@]}" groups < <(architecture_groups kernel harness vm)
 	done
-	mapfile -t -O "${#groups[@]}" groups < <(gate_groups)
+	mapfile -t -O "${#groups[@]}" groups < <(gate_groups '*')
 	need source "${groups[@]}" table deb selftests test bare modules dkms
 fi
 [[ -z $install_only ]] || exit 0

@@ -32,6 +32,5 @@ if [[ -n $mutants ]]; then
 		"$(nproc)"
 	exit 0
 fi
-say "building the unit tests (log: .lab/log/unit.log)"
-run run_logged unit make -C "$LAB_TOP/$HARNESS/unit" OUTPUT="$out" CXX="$cxx" -j"$(nproc)"
+timed "building the unit tests (log: .lab/log/unit.log)" run run_logged unit make -C "$LAB_TOP/$HARNESS/unit" OUTPUT="$out" CXX="$cxx" -j"$(nproc)"
 "$out/pfnmap_unit" ${filter:+--gtest_filter="$filter"}

@@ -38,7 +38,7 @@ timed() {
 	shift
 	say "$what"
 	"$@" || status=$?
-	((status || SECONDS - began < 2)) || say "$what: $((SECONDS - began)) s"
+	((status || SECONDS - began < 2)) || say "done in $((SECONDS - began)) s: ${what% (log: *}"
 	return "$status"
 }
 

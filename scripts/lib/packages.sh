@@ -15,15 +15,15 @@ need() {
 	((${#packages[@]})) || return 0
 	((EUID == 0)) ||
 		die "packages missing; as root: apt-get install --no-install-recommends ${packages[*]}"
-	say "installing ${packages[*]}"
 	export DEBIAN_FRONTEND=noninteractive
 	if lists_are_fresh "${packages[@]}"; then
-		apt_locked apt-install apt-get install -y --no-install-recommends \
-			"${packages[@]}" && return 0
+		timed "installing ${packages[*]}" apt_locked apt-install apt-get install -y \
+			--no-install-recommends "${packages[@]}" && return 0
 		say "once more, with new package lists"
 	fi
 	update_lists
-	apt_locked apt-install apt-get install -y --no-install-recommends "${packages[@]}" ||
+	timed "installing ${packages[*]}" apt_locked apt-install apt-get install -y \
+		--no-install-recommends "${packages[@]}" ||
 		die_of_log apt-install
 }
 
@@ -45,14 +45,13 @@ missing_packages() {
 	done
 }
 
-# gate_groups [GATE...]: those that these gates of lab check need, or all gates
+# gate_groups GATE...: those that these gates of lab check need; '*' stands for all
 gate_groups() {
-	local gates=("${@/%/.sh}")
-	(
-		cd "$LAB_TOP/scripts/gates"
-		((${#gates[@]})) || gates=(*.sh)
-		sed -ns '4s/^# Needs: //p' "${gates[@]}"
-	) | tr ' ' '\n' | sort -u
+	local gate
+	for gate; do
+		# shellcheck disable=SC2086 # it may be a pattern
+		sed -ns '4s/^# Needs: //p' "$LAB_TOP"/scripts/gates/$gate.sh
+	done | tr ' ' '\n' | sort -u
 }
 
 # lists_are_fresh PACKAGE...: fetched within the hour, and they know all of them
@@ -62,7 +61,7 @@ lists_are_fresh() {
 }
 
 update_lists() {
-	apt_locked apt-update apt-get update || die_of_log apt-update
+	timed "fetching package lists" apt_locked apt-update apt-get update || die_of_log apt-update
 }
 
 # apt_locked NAME COMMAND...: output in .lab/log/NAME.log. Waits while another apt

@@ -19,9 +19,9 @@ release_qemu() {
 		package=$(program_package "$program")
 		mapfile -t packages < <(apt_closure "$release" "$package")
 		((${#packages[@]})) || die "$release has no $package"
-		say "fetching $package of $release, ${#packages[@]} packages with its libraries"
 		mkdir -p "$(dirname "$root")"
-		apt_unpack "$release" "$root.new" "${packages[@]}" ||
+		timed "fetching $package of $release, ${#packages[@]} packages with its libraries" \
+			apt_unpack "$release" "$root.new" "${packages[@]}" ||
 			die "they cannot be had; see .lab/log/apt-download-$release.log"
 		mv "$root.new" "$root"
 	fi

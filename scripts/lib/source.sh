@@ -14,7 +14,7 @@ source_suite() {
 # source_tarball BASE VERSION [SUITE]: sets TARBALL to the source that this version of the
 # package has, in the base's release of Debian or in SUITE. What is downloaded stays.
 source_tarball() {
-	local base=$1 version=$2 suite=${3:-$(source_suite "$1")} package dir deb
+	local base=$1 version=$2 suite=${3:-$(source_suite "$1")} package dir archives
 	package=$(base_field "$base" Package)
 	dir=$LAB_DIR/fetch/$base
 	[[ -f $dir/version || $suite != "$(source_suite "$base")" ]] || bash "$LAB_TOP/scripts/fetch.sh" "$base" --version "$version" || return
@@ -27,8 +27,8 @@ source_tarball() {
 	mkdir -p "$dir/new"
 	timed "fetching $package $version" in_folder "$dir/new" apt_of "$suite" apt-get -qq \
 		-o APT::Sandbox::User=root download "$package=$version" || return
-	deb=("$dir/new/$package"_*.deb)
-	dpkg-deb --fsys-tarfile "${deb[0]}" >"$dir/new/tar" || return
+	archives=("$dir/new/$package"_*.deb)
+	dpkg-deb --fsys-tarfile "${archives[0]}" >"$dir/new/tar" || return
 	tar -xOf "$dir/new/tar" "./usr/src/$package.tar.xz" >"$dir/new/source.tar.xz" || return
 	mv "$dir/new/source.tar.xz" "$TARBALL"
 	rm -rf "$dir/new"
@@ -65,22 +65,22 @@ module_part() {
 # that the series changes, and what the harness is built with, as this version of the
 # package has them
 source_files() {
-	local base=$1 version=$2 files headers header TARBALL
+	local base=$1 version=$2 members headers header TARBALL
 	SOURCE_FILES=$LAB_DIR/source/$(base_field "$base" Package)_$version
 	headers=$(changed_headers "$base") || return
-	files=(drivers/vfio samples/vfio-mdev/mtty.c include/uapi/linux/{vfio,iommufd}.h
+	members=(drivers/vfio samples/vfio-mdev/mtty.c include/uapi/linux/{vfio,iommufd}.h
 		scripts/{headers_install.sh,unifdef.c} tools/testing/selftests/lib.mk)
 	for header in $headers; do
-		[[ " ${files[*]} " == *" $header "* ]] || files+=("$header")
+		[[ " ${members[*]} " == *" $header "* ]] || members+=("$header")
 	done
-	[[ $(cat "$SOURCE_FILES/files" 2>/dev/null) != "${files[*]}" ]] || return 0
+	[[ $(cat "$SOURCE_FILES/files" 2>/dev/null) != "${members[*]}" ]] || return 0
 	source_tarball "$base" "$version" "${@:3}" || return
 	rm -rf "$SOURCE_FILES" "$SOURCE_FILES.new"
 	mkdir -p "$SOURCE_FILES.new"
 	timed "unpacking VFIO of $(upstream_version "$version")" tar -C "$SOURCE_FILES.new" \
 		--strip-components=1 --wildcards --no-wildcards-match-slash -xJf "$TARBALL" \
-		"${files[@]/#/*/}" || return
-	echo "${files[*]}" >"$SOURCE_FILES.new/files"
+		"${members[@]/#/*/}" || return
+	echo "${members[*]}" >"$SOURCE_FILES.new/files"
 	mv "$SOURCE_FILES.new" "$SOURCE_FILES"
 }
 

@@ -18,13 +18,12 @@ make_sysroot() {
 	root=$(sysroot)
 	[[ -n $root && ! -d $root ]] || return 0
 	suite=$(machine_release)
-	say "fetching libraries for $ARCHITECTURE"
 	apt_update_suite "$suite" || die "this machine's mirror has no packages for $ARCH_DEBIAN"
 	packages=$(apt_closure "$suite" libbenchmark1debian)
 	[[ -n $packages ]] || die "this machine's mirror has no libbenchmark1debian for $ARCH_DEBIAN"
 	rm -rf "$root.new"
 	# shellcheck disable=SC2086 # one word a package
-	apt_unpack "$suite" "$root.new" busybox-static libgtest-dev libbenchmark-dev $packages ||
+	timed "fetching libraries for $ARCHITECTURE" apt_unpack "$suite" "$root.new" busybox-static libgtest-dev libbenchmark-dev $packages ||
 		die "they cannot be had; see .lab/log/apt-download-$suite.log"
 	mv "$root.new" "$root"
 }

@@ -30,20 +30,27 @@ make_base_tree() {
 	if [[ $(git -C "$tree" config lab.version 2>/dev/null || true) == "$version" ]]; then
 		return 0
 	fi
-	say "unpacking $package $version"
 	rm -rf "$tree" "$tree.new"
 	mkdir -p "$tree.new"
 	lab_git -C "$tree.new" init -q -b source
-	# To compress the objects as far as possible takes minutes and gains nothing here.
-	xz -dc "$LAB_DIR/fetch/$base/$package.tar.xz" |
-		python3 "$LAB_TOP/scripts/lib/import_tarball.py" "$package $version" \
-			"$LAB_AUTHOR <$LAB_EMAIL> $(date -d "$LAB_DATE" +%s) +0000" |
-		git -C "$tree.new" -c core.compression=1 -c fastimport.unpackLimit=0 \
-			fast-import --quiet --depth=0
+	timed "putting $package $version into git" import_tarball "$base" "$tree.new" ||
+		die "the source of $base cannot be put into git; see above"
 	checkout_all "$tree.new" source
 	lab_git -C "$tree.new" tag base
 	own_tree "$tree.new" "$version"
 	mv "$tree.new" "$tree"
+}
+
+# import_tarball BASE TREE: the source as one commit. To compress the objects as far as
+# possible takes minutes and gains nothing here.
+import_tarball() {
+	local package
+	package=$(base_field "$1" Package)
+	xz -dc "$LAB_DIR/fetch/$1/$package.tar.xz" |
+		python3 "$LAB_TOP/scripts/lib/import_tarball.py" "$package $(source_version "$1")" \
+			"$LAB_AUTHOR <$LAB_EMAIL> $(date -d "$LAB_DATE" +%s) +0000" |
+		git -C "$2" -c core.compression=1 -c fastimport.unpackLimit=0 \
+			fast-import --quiet --depth=0
 }
 
 # checkout_all TREE COMMIT: all files of it, written by as many processes as help
