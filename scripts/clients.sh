@@ -97,7 +97,7 @@ measure() {
 	say "QEMU $version, $kernel, $bar"
 	run bash "$LAB_TOP/scripts/boot.sh" "$kernel" --bar "$bar" \
 		--add "$dir/$version:/client" --add "$LAB_TOP/scripts/guest/qemu-client:/bin/" -- \
-		qemu-client /client "$resets" >"$out" || die "QEMU $version on $kernel failed: $(cat "$out")"
+		qemu-client /client "$resets" pfnmap_tables >"$out" || die "QEMU $version on $kernel failed: $(cat "$out")"
 }
 
 versions=()

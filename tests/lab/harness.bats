@@ -16,7 +16,7 @@ may_include() {
 	oracle) echo kernel ;;
 	report) ;;
 	devices) echo kernel oracle test_modules ;;
-	tests | fuzz | bench | tables) echo kernel oracle report devices ;;
+	tests | fuzz | bench | demo | tables) echo kernel oracle report devices ;;
 	unit) echo kernel oracle report ;;
 	*) return 1 ;;
 	esac
