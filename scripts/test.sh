@@ -153,7 +153,7 @@ if [[ -z $dry_run ]]; then
 		mapfile -t -O "${#groups[@]}" groups < <(architecture_groups kernel harness vm)
 	done
 	mapfile -t -O "${#groups[@]}" groups < <(gate_groups '*')
-	need source "${groups[@]}" table deb selftests test bare modules dkms
+	need source "${groups[@]}" table deb selftests test style bare modules dkms
 fi
 [[ -z $install_only ]] || exit 0
 

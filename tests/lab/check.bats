@@ -422,9 +422,9 @@ passes_with_its_packages() {
 		rm -f "$bin/$program"
 	done < <(awk -v groups="$groups" '
 		/^(#|$)/ || $2 ~ "^/" { next }
-		index(groups, " " $1 " ") { has[$2] = 1 }
-		{ all[$2] = 1 }
-		END { for (program in all) if (!(program in has)) print program }
+		index(groups, " " $1 " ") { has[$3] = 1 }
+		{ package[$2] = $3 }
+		END { for (program in package) if (!(package[program] in has)) print program }
 	' scripts/packages)
 	LAB_TOP=$TOP PATH=$bin run bash "scripts/gates/$1.sh" "$BASE" "$(range_for "$1")"
 	echo "$1 with$groups: $status: $output"
