@@ -12,6 +12,8 @@
 VERB=build
 # shellcheck source=scripts/lib/common.sh
 source "$LAB_TOP/scripts/lib/common.sh"
+# shellcheck source=scripts/lib/ccache.sh
+source "$LAB_TOP/scripts/lib/ccache.sh"
 # shellcheck source=scripts/lib/kbuild.sh
 source "$LAB_TOP/scripts/lib/kbuild.sh"
 
@@ -89,5 +91,7 @@ bash "$LAB_TOP/scripts/apply.sh" "$KERNEL" --keep
 [[ $CHECKS != gcov ]] || count_lines
 kernel_fragments "$CHECKS"
 configure "${FRAGMENTS[@]}"
+cached=$(ccache_counts)
 compile
 compile_modules
+say_ccache "$KERNEL" "$cached"

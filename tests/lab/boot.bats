@@ -3,6 +3,7 @@
 #
 # Tests of ./lab boot, with the pfnmap kernel of LAB_TEST_BASE.
 
+# bats file_tags=all
 bats_require_minimum_version 1.5.0
 
 setup() {

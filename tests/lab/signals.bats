@@ -4,6 +4,7 @@
 # Whatever ends a verb ends what it has started: VMs, scripts, make. Each runs in a
 # copy of the checkout that shares what is built, so that its logs are its own.
 
+# bats file_tags=all
 bats_require_minimum_version 1.5.0
 
 setup() {
@@ -74,9 +75,9 @@ ends_with() {
 
 @test "signals: lab boot, TERM" { ends_with TERM boot "$BASE-pfnmap" --bar 2M -- sleep 1000; }
 @test "signals: lab boot, INT" { ends_with INT boot "$BASE-pfnmap" --bar 2M -- sleep 1000; }
-@test "signals: lab test, TERM" { ends_with TERM test --guest; }
+@test "signals: lab test, TERM" { ends_with TERM test --all --guest; }
 # bats test_tags=slow
-@test "signals: lab test, INT" { ends_with INT test --guest; }
+@test "signals: lab test, INT" { ends_with INT test --all --guest; }
 @test "signals: lab demo, TERM" { ends_with TERM demo; }
 # bats test_tags=slow
 @test "signals: lab demo, INT" { ends_with INT demo; }

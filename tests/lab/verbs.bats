@@ -89,8 +89,9 @@ checkout() {
 	echo 'odd  x86  -  q35  max  odd-iommu  bar=1M  4G' >>scripts/machines
 	mkdir series/9.9
 	echo 'Package: linux-source-9.9' >series/9.9/BASE
-	for verb in test soak; do
-		run ./lab "$verb" --dry-run
+	for verb in 'test --all' soak; do
+		# shellcheck disable=SC2086 # a verb, and perhaps an option
+		run ./lab $verb --dry-run
 		echo "$output"
 		[ "$status" -eq 0 ]
 		[[ $output == *"./lab boot 9.9-pfnmap -m odd"* ]]
@@ -110,7 +111,7 @@ checkout() {
 	checkout
 	cd "$COPY"
 	echo 'test odd first pfnmap virtio -- pfnmap_odd' >>scripts/suites
-	run ./lab test --guest --dry-run
+	run ./lab test --all --guest --dry-run
 	[[ $output == *"./lab boot $LAB_TEST_BASE-pfnmap -m virtio -- pfnmap_odd  # odd-$LAB_TEST_BASE-virtio"* ]]
 	[[ $output != *"bats"* ]]
 }
@@ -120,8 +121,9 @@ checkout() {
 	load parsing
 	checkout
 	cd "$COPY"
-	for verb in test soak; do
-		./lab "$verb" --dry-run
+	for verb in 'test --all' soak; do
+		# shellcheck disable=SC2086 # a verb, and perhaps an option
+		./lab $verb --dry-run
 	done >"$BATS_TEST_TMPDIR/lines"
 	only_parse "$COPY"
 	mkdir "$bin"
@@ -133,6 +135,30 @@ checkout() {
 		count=$((count + 1))
 	done <"$BATS_TEST_TMPDIR/lines"
 	[ "$count" -gt 30 ]
+}
+
+# names: of the parts in $output, one a line
+names() { sed -n 's/.*  # //p' <<<"$output"; }
+
+@test "verbs: lab test boots no kernel of ours, lab test --all runs what it does and more" {
+	run --separate-stderr ./lab test --dry-run
+	[ "$status" -eq 0 ]
+	quick=$(names | sort)
+	[[ $output != *"lab boot $LAB_TEST_BASE-"* && $output == *"lab boot debian"* ]]
+	left=$(grep '^    ' <<<"$stderr" | xargs -n 1 | sort)
+	[ -n "$left" ]
+	run --separate-stderr ./lab test --all --dry-run
+	[ "$status" -eq 0 ]
+	[[ $stderr != *"left out"* ]]
+	diff <(names | sort) <(sort <<<"$quick"$'\n'"$left")
+}
+
+@test "verbs: each gate is in one part of lab test" {
+	run --separate-stderr ./lab test --all --dry-run
+	for gate in scripts/gates/*.sh; do
+		gate=$(basename "$gate" .sh)
+		[ "$(grep -c "lab check $LAB_TEST_BASE .*\b$gate\b" <<<"$output")" -eq 1 ]
+	done
 }
 
 @test "verbs: too little disk or memory is told before anything is done" {
