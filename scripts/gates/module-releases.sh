@@ -70,6 +70,7 @@ is_same() {
 }
 
 gate_start "$@"
+lock_downloads
 modules=$(base_field "$BASE" Modules)
 [[ -n $modules ]] || skip "series/$BASE/BASE names no Modules"
 PACKAGE=$(base_field "$BASE" Package)

@@ -6,6 +6,7 @@
 source "$LAB_TOP/scripts/lib/gates.sh"
 
 gate_start "$@"
+lock_downloads
 export_patches
 release_versions
 for version in "${VERSIONS[@]}"; do

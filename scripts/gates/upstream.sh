@@ -8,6 +8,7 @@
 source "$LAB_TOP/scripts/lib/gates.sh"
 
 gate_start "$@"
+lock_downloads
 version=$(source_version "$BASE")
 [[ -n $version ]] || nothing "no source of $BASE was fetched"
 line=$(base_line "$BASE")

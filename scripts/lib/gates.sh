@@ -293,6 +293,13 @@ release_versions() {
 	mapfile -t VERSIONS <<<"$offered"
 }
 
+# lock_downloads: one gate at a time fetches other sources
+lock_downloads() {
+	mkdir -p "$LAB_DIR/fetch/$BASE"
+	exec 6>"$LAB_DIR/fetch/$BASE/lock"
+	flock 6
+}
+
 # upstream_tarball VERSION: sets TARBALL to the upstream source that the package
 # of this version was made from, as its source package has it
 upstream_tarball() {

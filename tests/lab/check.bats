@@ -149,11 +149,13 @@ unknown_line() {
 	echo "$first..$(PARENT=$first commit "$TYPE1" sed '1s/.*/two/')"
 }
 
+# bats test_tags=all
 @test "releases: a patch of a line that they do not have" {
 	passes releases "$START..$SERIES"
 	fails "patch failed: $TYPE1" releases "$(unknown_line)"
 }
 
+# bats test_tags=all
 @test "module-releases: a point release too few, one too many" {
 	copy_repository
 	releases=$(sed -n 's/^Modules: //p' "series/$BASE/BASE")
@@ -180,6 +182,7 @@ upstream_has() {
 	tar -C "$dir" -cJf "$COPY/.lab/fetch/$BASE/upstream/$VERSION/linux.orig.tar.xz" linux
 }
 
+# bats test_tags=all
 @test "upstream: a patch of a line that it does not have, a cover letter that names another" {
 	VERSION=$(cat ".lab/fetch/$BASE/version")
 	copy_repository
@@ -193,6 +196,7 @@ upstream_has() {
 	fails "not 'base: v" upstream "$START..$SERIES"
 }
 
+# bats test_tags=all
 @test "upstream: a mirror that does not have it is a skip, one that fails is not" {
 	VERSION=$(cat ".lab/fetch/$BASE/version")
 	copy_repository

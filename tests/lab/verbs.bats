@@ -165,11 +165,11 @@ names() { sed -n 's/.*  # //p' <<<"$output"; }
 	checkout
 	cd "$COPY"
 	for verb in test demo; do
-		sed -i -E 's/ DISK=[0-9]+/ DISK=1000000/' "scripts/$verb.sh"
+		sed -i -E 's/\bDISK=[0-9]+/DISK=1000000/' "scripts/$verb.sh"
 		run ./lab "$verb"
 		[ "$status" -eq 1 ]
 		[[ ${lines[0]} == *"1000000 GiB of disk are needed"* ]]
-		sed -i -E 's/ DISK=[0-9]+ MEMORY=[0-9]+/ DISK=0 MEMORY=1000000/' "scripts/$verb.sh"
+		sed -i -E 's/\bDISK=[0-9]+ MEMORY=[0-9]+/DISK=0 MEMORY=1000000/' "scripts/$verb.sh"
 		run ./lab "$verb"
 		[ "$status" -eq 1 ]
 		[[ ${lines[0]} == *"1000000 GiB of memory are needed"* ]]
