@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Whatever ends a verb ends what it has started: VMs, scripts, make. Each runs in a
-# copy of the checkout that shares what is built, so that its logs are its own.
+# copy of the checkout that shares what is built, so that its logs are its own. What
+# lab test does not build a kernel for is lab soak's: a verb ends its VMs as the others
+# do, by lib/jobs.sh.
 
 # bats file_tags=all
 bats_require_minimum_version 1.5.0
@@ -81,10 +83,12 @@ ends_with() {
 @test "signals: lab demo, TERM" { ends_with TERM demo; }
 # bats test_tags=slow
 @test "signals: lab demo, INT" { ends_with INT demo; }
+# bats test_tags=slow
 @test "signals: lab bench, TERM" { ends_with TERM bench --quick --no-build "$BASE"; }
 @test "signals: lab soak, TERM" { ends_with TERM soak "$BASE-pfnmap" --steps 50; }
 # bats test_tags=slow
 @test "signals: lab clients, TERM" { ends_with TERM clients "$BASE"; }
+# bats test_tags=slow
 @test "signals: lab compare, TERM" { ends_with TERM compare "$BASE"; }
 # bats test_tags=slow
 @test "signals: lab selftests, TERM" {
