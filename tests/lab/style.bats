@@ -63,6 +63,7 @@ kernel_headers() {
 	APT_FILES=/include/linux/ lab apt_unpack "$release" "$PWD/.lab/headers" linux-libc-dev
 }
 
+# bats test_tags=all
 @test "style: clang-tidy says nothing of the harness" {
 	kernel_headers
 	make -C "$HARNESS" -f "$PWD/tests/lab/tidy.mk" -k -j2 OUTPUT="$PWD/.lab/tidy" \
