@@ -74,6 +74,30 @@ totals() {
 	[ "$output" = "0 1 0" ]
 }
 
+@test "ccache: what was found since is told, and nothing without a cache" {
+	mkdir "$BATS_TEST_TMPDIR/bin"
+	cat >"$BATS_TEST_TMPDIR/bin/ccache" <<-'END'
+		#!/bin/sh
+		printf 'direct_cache_hit\t%s\npreprocessed_cache_hit\t5\ncache_miss\t%s\n' $STATS
+		printf 'local_storage_hit\t900\nprimary_storage_miss\t900\n'
+	END
+	chmod +x "$BATS_TEST_TMPDIR/bin/ccache"
+	told() {
+		PATH=$BATS_TEST_TMPDIR/bin:$PATH LAB_TOP=$PWD STATS=$1 bash -c '
+			VERB=test
+			source scripts/lib/common.sh
+			source scripts/lib/ccache.sh
+			before=$(ccache_counts)
+			STATS=$1
+			export STATS
+			say_ccache "6.12" "$before"' - "$2" 2>&1
+	}
+	[ "$(told "10 20" "13 21")" = "lab: 6.12: 3 of 4 files were in the compiler's cache (75 %)" ]
+	[ -z "$(told "10 20" "10 20")" ]
+	printf '#!/bin/sh\nexit 127\n' >"$BATS_TEST_TMPDIR/bin/ccache"
+	[ -z "$(told "10 20" "13 21")" ]
+}
+
 @test "lab: help lists the verbs, an unknown one is refused" {
 	run ./lab help
 	[ "$status" -eq 0 ]
