@@ -93,6 +93,8 @@ done
 if [[ -n $all ]]; then
 	soak_part mutants bash "$LAB_TOP/scripts/mutants.sh"
 	soak_part dkms-debian13 bash "$LAB_TOP/scripts/dkms.sh" "$DEFAULT_BASE" --try debian13
+	# Some of them boot it, and wait for a VM and not for a compiler.
+	soak_part stock bash "$LAB_TOP/scripts/build.sh" "$DEFAULT_BASE-stock"
 	soak_part lab env LAB_TEST_BASE="$DEFAULT_BASE" \
 		bats --tap --filter-tags slow "$LAB_TOP/tests/lab"
 fi
