@@ -22,7 +22,8 @@ LAB_AUTHOR='VFIO pfnmap'
 LAB_EMAIL='vfio-pfnmap@localhost'
 LAB_DATE='2026-11-22T00:00:00+0000'
 
-# make_base_tree BASE: .lab/src/BASE-stock holds the unpacked source, tag base
+# make_base_tree BASE: .lab/src/BASE-stock has the source as a commit, tag base, and no
+# file of it
 make_base_tree() {
 	local base=$1 tree=$LAB_DIR/src/$1-stock version package
 	version=$(source_version "$base")
@@ -35,7 +36,6 @@ make_base_tree() {
 	lab_git -C "$tree.new" init -q -b source
 	timed "putting $package $version into git" import_tarball "$base" "$tree.new" ||
 		die "the source of $base cannot be put into git; see above"
-	checkout_all "$tree.new" source
 	lab_git -C "$tree.new" tag base
 	own_tree "$tree.new" "$version"
 	mv "$tree.new" "$tree"
@@ -65,10 +65,15 @@ own_tree() {
 	printf '/build*/\n/linux-*\n' >>"$1/.git/info/exclude"
 }
 
-# clone_base_tree BASE TREE: a clone of the base tree, objects shared
+# clone_base_tree BASE TREE: a clone of the base tree, objects shared, with all files; the
+# base tree itself gets them when it is asked for
 clone_base_tree() {
 	local origin=$LAB_DIR/src/$1-stock tree=$2 version
-	[[ $tree != "$origin" ]] || return 0
+	if [[ $tree == "$origin" ]]; then
+		# git writes the index when it has written all files.
+		[[ -f $tree/.git/index ]] || checkout_all "$tree" source
+		return 0
+	fi
 	version=$(source_version "$1")
 	if [[ $(git -C "$tree" config lab.version 2>/dev/null || true) == "$version" ]]; then
 		git -C "$tree" reset -q --hard
