@@ -229,7 +229,8 @@ debian=debian12-$DEFAULT_BASE-pfnmap
 	bash "$LAB_TOP/scripts/boot.sh" "$debian" -m intel -- \
 	pfnmap_test '--gtest_filter=-Latency*:MapDevMem*'
 
-# Tests of the scripts that are tagged as slow are lab soak's.
+# Of the tests in tests/lab, those that are tagged as all need --all, and those tagged as
+# slow are lab soak's.
 if [[ -n $host ]]; then
 	start_part lab - - env LAB_TEST_BASE="$DEFAULT_BASE" \
 		bats --tap --filter-tags '!slow,!all' "$LAB_TOP/tests/lab"
