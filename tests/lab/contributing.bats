@@ -19,7 +19,7 @@ left_out() {
 		./lab mutants              | boots VMs
 		./lab mutants beyond-the-vma | boots VMs
 		./lab check 6.*[0-9]       | compiles; a part of lab test of its own
-		./lab test --host          | is what this is a part of
+		./lab test                 | is what this is a part of
 		bats tests/lab/style.bats  | is a part of this folder, and takes minutes
 		git -C *branch 1-fixes COMMIT | the reader's own commit; tests/lab/parts.bats divides a queue
 		mkdir series/7.3/1-fixes   | the same
@@ -117,6 +117,8 @@ run_section() {
 # said PATTERN: a line that the commands have printed
 said() { grep -qE -e "$1" "$BATS_TEST_TMPDIR/said"; }
 
+# It makes a tree.
+# bats test_tags=all
 @test "contributing: Change or add a patch" {
 	checkout
 	tree_or_skip
@@ -134,6 +136,8 @@ said() { grep -qE -e "$1" "$BATS_TEST_TMPDIR/said"; }
 	[ -z "$(git -C "$COPY" status --porcelain)" ]
 }
 
+# It makes a tree.
+# bats test_tags=all
 @test "contributing: Add a mutant" {
 	checkout
 	tree_or_skip
