@@ -199,7 +199,7 @@ kernels=() trees=()
 if [[ -z $dry_run ]]; then
 	need_room "$DISK" "$MEMORY"
 	say "up to $MINUTES minutes on two cores from nothing, and $DISK GiB of disk"
-	groups=(source kernel harness vm table docs modules test bare)
+	groups=(source kernel harness vm table docs modules test style bare)
 	[[ -z $all ]] || groups+=(deb selftests dkms)
 	mapfile -t -O "${#groups[@]}" groups < <(gate_groups "${QUICK_GATES[@]}" ${all:+"${LONG_GATES[@]}"})
 	for kernel in "${kernels[@]}"; do
