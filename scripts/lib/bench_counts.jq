@@ -26,9 +26,9 @@ def counts_table($platform; $rows):
 	   | count_line(if $who == "stock" or $both == [] then $row else "" end; $who;
 			[count_names[] as $n | $c[$n] | number]));
 
-# KiB of the CPU's page tables that a first map or an access to each page fills
+# KiB of the CPU's page tables that a first map fills
 def tables_table($platform; $rows):
-	[$rows[] | select((is_timed | not) and (.row | test("^(map/bar/.*/first|access/.*)$")) and .table_bytes != null)] as $counts
+	[$rows[] | select((is_timed | not) and (.row | test("^map/bar/.*/first$")) and .table_bytes != null)] as $counts
 	| [$counts[] | select(.kernel == kernel_of($platform; "stock")) | {row, bytes}] as $both
 	| if $both == [] then empty else
 	  count_line("page tables, " + ($both[0].bytes | size_name); ""; ["stock", "pfnmap"]),

@@ -46,8 +46,8 @@ def sections($platform; $rows):
 	 ["lastclose", "a device's last close"],
 	 ["exporter", "no VFIO device's"],
 	 ["dmabuf", "iommufd"], ["touch", "first access of the CPU"],
-	 ["access", "mmap(NULL), no DMA"], ["thp-always", "THP: always"],
-	 ["thp-madvise", "THP: madvise"], ["thp-never", "THP: never"]) as [$cell, $what]
+	 ["thp-always", "THP: always"], ["thp-madvise", "THP: madvise"],
+	 ["thp-never", "THP: never"]) as [$cell, $what]
 	| [$rows[] | select(.cell == $cell)]
 	| select(length > 0)
 	| "", section($platform; $what; $rows; .);

@@ -79,23 +79,6 @@ def times($platform; $result; rows):
 			then estimate($rows; kernel_of($platform; "pfnmap"); $peer; $bytes; null).time | exactly
 			else "" end));
 
-# mmap(NULL) of a BAR, and an access to each of its pages
-def placement($base; $result; $counts):
-	($result.context.source | split(" ")[1] | sub("-[^-]*$"; "")) as $version
-	| def counted($kernel; $key):
-		first($counts[] | select(.kernel == "\($base)-\($kernel)" and
-					 .row == "access/bar/mmap" and .bytes == 1073741824))[$key];
-	  def timed($kernel):
-		estimate($result.benchmarks; "\($base)-\($kernel)"; "access/bar/mmap"; 4294967296; null).time;
-	  def shown(f): f // error("no figure for access/bar/mmap of \($base)");
-	  times_line(""; $version; "with series"; ""),
-	  times_line("4 GiB, an access to each page"; shown(timed("stock")) | exactly;
-		     shown(timed("pfnmap")) | exactly; ""),
-	  times_line("1 GiB: page faults"; shown(counted("stock"; "faults")) | number;
-		     shown(counted("pfnmap"; "faults")) | number; ""),
-	  times_line("1 GiB: KiB of page tables"; shown(counted("stock"; "table_bytes")) / 1024 | number;
-		     shown(counted("pfnmap"; "table_bytes")) / 1024 | number; "");
-
 # --- the README --------------------------------------------------------------
 
 # A line a row, two columns for each platform: the input is an array of bench.json

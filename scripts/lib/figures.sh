@@ -77,9 +77,6 @@ figures_of() {
 		figures_jq 'times($base; .; if $walk then walk_rows else times_rows end)' \
 			-r --arg base "$2" --argjson walk "$([[ $1 == walk ]] && echo true || echo false)" \
 			"$results/$2/bench.json" ;;
-	placement) # shellcheck disable=SC2016
-		figures_jq 'placement($base; .; $counts[0].benchmarks)' -r --arg base "$2" \
-			--slurpfile counts "$results/$2/counts.json" "$results/$2/bench.json" ;;
 	arm) # shellcheck disable=SC2016
 		figures_jq 'times($platform; .; arm_rows)' -r --arg platform "$2-arm64" \
 			"$results/$2-arm64/bench.json" ;;

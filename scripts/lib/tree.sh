@@ -384,11 +384,8 @@ export_series() {
 # text is the description of the part's branch and whose figures are those of
 # results/
 export_part() {
-	local base=$1 tree=$2 range=$3 part=$4 dir=$5 text prefix
+	local base=$1 tree=$2 range=$3 part=$4 dir=$5 text
 	tmpdir
-	prefix=$(base_field "$base" Prefix)
-	prefix=${prefix:-PATCH}
-	[[ -z $part || " $(base_field "$base" RFC) " != *" $part "* ]] || prefix="RFC $prefix"
 	part_text "$base" "$tree" "$part" >"$WORK_TMP/description"
 	[[ -s $WORK_TMP/description ]] ||
 		die "there is no text for the cover letter of $base${part:+, part $part}: its branch has no description, and series/ no letter"
@@ -397,7 +394,7 @@ export_part() {
 	git -C "$tree" branch -f --no-track export "${range##*..}"
 	git -C "$tree" config branch.export.description "$text"
 	format_patches "$base" "$tree" "${range%%..*}..export" "$dir" \
-		--subject-prefix="$prefix" --cover-letter --cover-from-description=subject
+		--cover-letter --cover-from-description=subject
 	git -C "$tree" branch -q -D export
 	base_line "$base" >>"$dir/0000-cover-letter.patch"
 }

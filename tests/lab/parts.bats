@@ -124,16 +124,6 @@ flatten() {
 	done
 }
 
-@test "refresh: a part that RFC names has it in its subjects, the others do not" {
-	echo 'RFC: 2-two-things' >>series/1.0/BASE
-	./lab refresh 1.0-pfnmap
-	[ "$(grep -h '^Subject: ' series/1.0/2-two-things/*.patch | grep -cF 'Subject: [RFC PATCH ')" -eq 2 ]
-	[ "$(grep -h '^Subject: ' series/1.0/*/*.patch | grep -cF '[RFC')" -eq 2 ]
-	# It is no part of a commit's subject.
-	./lab apply 1.0-pfnmap
-	[ "$(subjects 1-one..2-two-things)" = "mm: Change line 25" ]
-}
-
 @test "parts: no part is spelled out in a script" {
 	names=$(find "$BATS_TEST_DIRNAME/../../series" -mindepth 2 -path '*/[0-9]-*' -type d -printf '%f\n' | sort -u)
 	[ -n "$names" ] || skip "no queue is in parts"

@@ -5,10 +5,9 @@
  * not get slower. Only the ioctl is timed: "first" rows have all page faults in
  * it, "again" rows none, and RAM is populated before. Other rows time what else
  * a VM does with a BAR: toggle is one unmap and one map, close a container's
- * end with the BAR mapped, touch the CPU's first access after a map, access the
- * same without a map, at the address that the kernel chooses, replay the first
- * IOMMU of a container with an emulated device, and lastclose the last close of
- * a device whose BAR two containers have mapped.
+ * end with the BAR mapped, touch the CPU's first access after a map, replay the
+ * first IOMMU of a container with an emulated device, and lastclose the last
+ * close of a device whose BAR two containers have mapped.
  *
  * The same of several BARs, of IOVAs that allow small IOMMU entries only, of an
  * address that the kernel chooses, of what a driver maps that is no VFIO

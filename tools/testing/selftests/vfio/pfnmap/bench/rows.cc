@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "bench/rows.h"
 
-#include <algorithm>
-#include <cerrno>
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 
@@ -169,48 +166,6 @@ void Rows::add_last_close()
 		options_.iterations);
 }
 
-/*
- * mmap(NULL) of a BAR and an access to each of its pages: no DMA is involved.
- */
-void Rows::add_access(const std::string &name)
-{
-	auto run = [bench = bench_,
-		    limit = options_.mmap](benchmark::State &state) {
-		const TestDevice &device = bench.env.devices()[0];
-		std::size_t size = std::min(limit, device.bar.size);
-
-		bench.meter.reset();
-		for (auto _ : state) {
-			void *p = mmap(
-				nullptr, size, PROT_RW, MAP_SHARED,
-				device.device.fd(),
-				static_cast<off_t>(device.bar.file_offset));
-
-			if (p == MAP_FAILED)
-				return end_row(state, {errno, "mmap a BAR"});
-
-			auto seconds = bench.meter.time([p, size] {
-				auto *first =
-					static_cast<const volatile char *>(p);
-
-				for (std::size_t at = 0; at < size;
-				     at += SZ_PAGE)
-					static_cast<void>(first[at]);
-				return std::optional<Error>{};
-			});
-
-			munmap(p, size);
-			if (!seconds)
-				return end_row(state, seconds.error());
-			state.SetIterationTime(*seconds);
-			state.counters["bytes"] = static_cast<double>(size);
-		}
-		bench.meter.report(state);
-	};
-
-	add(name, run, 1);
-}
-
 /* Once each: it is unmapped page by page. */
 void Rows::add_exported(const std::string &name, Subject::Make make)
 {
@@ -270,7 +225,6 @@ void Rows::add_all()
 	add_container(largest, subject);
 	add_last_close();
 	add_congruences();
-	add_access("access/bar/mmap");
 	if (env.devices().size() > 1)
 		add("toggle/bars",
 		    add_bar("bars",

@@ -43,7 +43,6 @@ private:
 	void add_container(const std::string &name, const Shared &subject);
 	void add_empty(const std::string &name, OwnContainer::First first);
 	void add_last_close();
-	void add_access(const std::string &name);
 	void add_exported(const std::string &name, Subject::Make make);
 	void add_exporter();
 	void add_ram(const std::string &name, Subject::Make make);

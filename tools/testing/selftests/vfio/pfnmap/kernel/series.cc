@@ -29,11 +29,11 @@ constexpr std::size_t NR_PARTS = 5;
 const std::array<Row, NR_PARTS> &table()
 {
 	/* The fixes add no function: they come before all else. */
+	static const std::vector<std::string> later{
+		"vfio_device_add_region_user", "vfio_pci_core_region_pfns"};
 	static const std::array<Row, NR_PARTS> rows{{
-		{Part::fixes,
-		 "1-fixes",
-		 "needs part 1-fixes",
-		 {"vfio_device_add_region_user", "vfio_pci_core_region_pfns"}},
+		{Part::mm, "0-mm", "needs part 0-mm", later},
+		{Part::fixes, "1-fixes", "needs part 1-fixes", later},
 		{Part::lifetime,
 		 "2-lifetime",
 		 "needs part 2-lifetime",
@@ -42,15 +42,8 @@ const std::array<Row, NR_PARTS> &table()
 		 "3-fast-path",
 		 "needs part 3-fast-path",
 		 {"vfio_pci_core_region_pfns"}},
-		/* Its functions are inlined: who has the next part has it. */
-		{Part::walk,
-		 "4-walk",
-		 "needs part 4-walk",
-		 {"pfnmap_get_unmapped_area"}},
-		{Part::placement,
-		 "5-placement",
-		 "needs part 5-placement",
-		 {"pfnmap_get_unmapped_area"}},
+		/* Its functions are inlined: only is_all_there() can tell. */
+		{Part::walk, "4-walk", "needs part 4-walk", {}},
 	}};
 
 	return rows;
@@ -72,6 +65,15 @@ bool is_vfio_out_of_tree()
 	return taint && taint->find('O') != std::string::npos;
 }
 
+/*
+ * A distribution's own kernel has none of these, even with the series' modules
+ * of VFIO.
+ */
+bool is_in_mm(Part part)
+{
+	return part == Part::mm || part == Part::walk;
+}
+
 } // namespace
 
 bool has(Part part)
@@ -87,6 +89,8 @@ bool has(Part part)
 		return all;
 	}();
 
+	if (is_in_mm(part) && is_vfio_out_of_tree())
+		return false;
 	return found[static_cast<std::size_t>(&row(part) - table().data())];
 }
 
@@ -107,17 +111,11 @@ bool is_all_there()
 	return all && std::string_view(all) == "1";
 }
 
-bool has_mended_mm()
-{
-	return has(Part::fixes) && !is_vfio_out_of_tree();
-}
-
 const char *reason_to_skip(Part part)
 {
 	if (has(part))
 		return nullptr;
-	if ((part == Part::walk || part == Part::placement) &&
-	    is_vfio_out_of_tree())
+	if (is_in_mm(part) && is_vfio_out_of_tree())
 		return "the part is in mm/, and VFIO out of tree";
 	return is_all_there() ? nullptr : row(part).skipped;
 }

@@ -12,11 +12,11 @@ namespace pfnmap
 {
 
 enum class Part {
+	mm, /* 0: a PUD entry is split and moved as its vma is */
 	fixes, /* 1: see refuses_inaccessible() */
 	lifetime, /* 2: a device's last close revokes its ranges */
 	fast_path, /* 3: MAP_DMA asks the device for its PFNs */
 	walk, /* 4: page tables are walked run by run */
-	placement, /* 5: mmap() puts a BAR where large entries fit */
 };
 
 /* Does this kernel have it? */
@@ -36,12 +36,6 @@ const char *name_of(Part part);
  * found or not? PFNMAP_ALL=1 says so.
  */
 bool is_all_there();
-
-/*
- * Does it have what part 1 mends in mm/? A distribution's own kernel does not,
- * even with the series' modules of VFIO.
- */
-bool has_mended_mm();
 
 /* Nothing if a test of @part is to run, or why it is not. */
 const char *reason_to_skip(Part part);

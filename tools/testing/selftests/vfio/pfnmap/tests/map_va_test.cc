@@ -56,7 +56,7 @@ TEST_F(MapSplit, pud)
 	 * Not at 4 KiB, of which even one that asserts nothing dies: see
 	 * SplitMmap.
 	 */
-	if (has_kernel_function("dump_vma") && !has_mended_mm())
+	if (has_kernel_function("dump_vma") && !has(Part::mm))
 		GTEST_SKIP() << "a kernel with CONFIG_DEBUG_VM dies of that";
 
 	/*
@@ -67,7 +67,7 @@ TEST_F(MapSplit, pud)
 	 */
 	expect_maps_split(2 * SZ_PUD, SZ_PUD + 3 * SZ_PMD, SZ_PMD,
 			  Congruence::mod_1g);
-	if (has_mended_mm())
+	if (has(Part::mm))
 		expect_maps_split(2 * SZ_PUD, SZ_PUD + 3 * SZ_PMD + SZ_PAGE,
 				  3 * SZ_PAGE, Congruence::mod_1g);
 }
