@@ -22,7 +22,7 @@ TEST_P(Series, is_there)
 }
 
 INSTANTIATE_TEST_SUITE_P(, Series,
-			 testing::Values(Part::fixes, Part::lifetime,
+			 testing::Values(Part::mm, Part::fixes, Part::lifetime,
 					 Part::fast_path),
 			 [](const auto &part) {
 				 std::string name = name_of(part.param);
