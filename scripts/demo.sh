@@ -131,7 +131,7 @@ else
 	wait_jobs
 	# It may be an older one, if a patch does not apply to the newest.
 	distribution_kernel "$base" "$DISTRIBUTION"
-	SOURCE_VERSION=$(package_version "$SUITE" "$VERSION")
+	read -r _ SOURCE_VERSION < <(package_versions "$SUITE" "$VERSION")
 	export SOURCE_VERSION
 	kernels=("$DISTRIBUTION-$base" "$DISTRIBUTION-$base-pfnmap")
 	[[ -d $LAB_DIR/modules/$base/$VERSION ]] ||

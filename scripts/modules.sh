@@ -53,7 +53,7 @@ command -v "$compiler" >/dev/null ||
 	die "$VERSION was built with $compiler, which is not here; as root: apt-get install ${compiler#x86_64-linux-gnu-}"
 ! command -v ccache >/dev/null || compiler="ccache $compiler"
 
-version=$(package_version "$SUITE" "$VERSION")
+read -r _ version < <(package_versions "$SUITE" "$VERSION")
 module_sources "$base" "$version" "$WORK_TMP/build" "$SUITE" || {
 	say "the source of $VERSION ($version) is not to be had, or the patches do not apply to it; see above"
 	exit 4

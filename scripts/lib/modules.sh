@@ -72,9 +72,14 @@ kernels_of() {
 		sed -nE "s/^linux-headers-([0-9.]+\+deb${1#debian}-amd64)$/\1/p" | sort -V
 }
 
-# package_version SUITE KERNEL: that of its packages, which its source has as well
-package_version() {
-	apt_of "$1" apt-cache show --no-all-versions "linux-headers-$2" | sed -n 's/^Version: //p'
+# package_versions SUITE KERNEL...: "KERNEL VERSION", that of its packages, which its
+# source has as well
+package_versions() {
+	local suite=$1
+	shift
+	apt_of "$suite" apt-cache show --no-all-versions "${@/#/linux-headers-}" |
+		awk '/^Package: / { name = substr($2, length("linux-headers-") + 1) }
+			/^Version: / { print name, $2 }'
 }
 
 # kernels_with_source DISTRIBUTION BASE: "KERNEL VERSION" of those whose own source apt
@@ -83,15 +88,17 @@ package_version() {
 kernels_with_source() {
 	local suite kernels kernel version sources all='' tested=''
 	suite=$(suite_of "$1" "$2") || return
-	kernels=$(kernels_of "$1" "$2" | tac) || return
+	kernels=$(kernels_of "$1" "$2") || return
+	[[ -n $kernels ]] || return 0
+	# shellcheck disable=SC2086 # one word a kernel
+	kernels=$(package_versions "$suite" $kernels | sort -rV) || return
 	sources=$(apt_of "$suite" apt-cache madison "$(base_field "$2" Package)") || return
-	for kernel in $kernels; do
-		version=$(package_version "$suite" "$kernel") || return
+	while read -r kernel version; do
 		[[ "$sources " == *"| $version |"* ]] || continue
 		all+="$kernel $version"$'\n'
 		[[ " $(base_field "$2" Tested) " != *" $(upstream_version "$version") "* ]] ||
 			tested+="$kernel $version"$'\n'
-	done
+	done <<<"$kernels"
 	printf %s "$all$tested"
 }
 

@@ -83,7 +83,12 @@ newest() {
 		base_field() { case $2 in Package) echo linux-source-6.12 ;; Tested) echo "6.12.107 6.12.117" ;; esac; }
 		apt_of() {
 			case $* in
-			*show*) echo "Version: $(sed "s/.*headers-\(.*\)+.*/\1-1/" <<<"$*")" ;;
+			*show*)
+				for kernel in "${@:5}"; do
+					version=${kernel#linux-headers-}
+					printf "Package: %s\nVersion: %s-1\n\n" "$kernel" "${version%%+*}"
+				done
+				;;
 			*madison*) printf "%s | 6.12.%s-1 | from Packages\n" p 107 p 117 p 200 ;;
 			esac
 		}
