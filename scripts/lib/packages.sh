@@ -15,16 +15,19 @@ need() {
 	((${#packages[@]})) || return 0
 	((EUID == 0)) ||
 		die "packages missing; as root: apt-get install --no-install-recommends ${packages[*]}"
+	timed "installing ${packages[*]}" install_packages "${packages[@]}"
+}
+
+# install_packages PACKAGE...: with the package lists that are there, if they are fresh
+install_packages() {
+	local install=(apt-get install -y --no-install-recommends "$@")
 	export DEBIAN_FRONTEND=noninteractive
-	if lists_are_fresh "${packages[@]}"; then
-		timed "installing ${packages[*]}" apt_locked apt-install apt-get install -y \
-			--no-install-recommends "${packages[@]}" && return 0
+	if lists_are_fresh "$@"; then
+		! apt_locked apt-install "${install[@]}" || return 0
 		say "once more, with new package lists"
 	fi
 	update_lists
-	timed "installing ${packages[*]}" apt_locked apt-install apt-get install -y \
-		--no-install-recommends "${packages[@]}" ||
-		die_of_log apt-install
+	apt_locked apt-install "${install[@]}" || die_of_log apt-install
 }
 
 # missing_packages GROUP...: one a line. A group that does not exist is a mistake
