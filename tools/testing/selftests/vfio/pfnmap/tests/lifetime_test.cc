@@ -4,10 +4,12 @@
  * container of any process. What was mapped by MAP_DMA stays a mapping, of
  * nothing, until it is unmapped; and nothing but the last close does that.
  */
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -131,6 +133,31 @@ TEST_P(LifetimeOf, several_mappings)
 	EXPECT_EQ(2 * bytes, *unmapped);
 }
 
+/* A MAP_DMA that fails behind the BAR keeps nothing open. */
+TEST_P(LifetimeOf, mapped_in_vain)
+{
+	for (Piece end : {hole_piece(SZ_PAGE), bar_part(0, SZ_PAGE, PROT_NONE),
+			  ram_piece(SZ_PAGE)}) {
+		auto other = Layout::create({lent_part(0, size()), end});
+
+		ASSERT_OK(other);
+
+		Iova iova = take_iova(other->size(), other->phys_of_start());
+		int error = EFAULT;
+		auto limit = ScopedNoMemlock::enter();
+
+		ASSERT_OK(limit);
+		if (end.kind == Piece::Kind::ram)
+			error = ENOMEM;
+		EXPECT_ERRNO(error,
+			     env().container().map_dma(iova, other->start(),
+						       other->size(), DMA_RW));
+	}
+	EXPECT_TRUE(is_mapped());
+	close_all();
+	expect_revoked();
+}
+
 TEST_P(LifetimeOf, unmapped_before)
 {
 	EXPECT_TRUE(unmap_dma(iova_, size()));
@@ -241,6 +268,41 @@ TEST_F(Lifetime, every_container)
 	expect_revoked();
 	expect_unmaps_own(own, bytes);
 	EXPECT_TRUE(own_.unmap(*third, bytes));
+}
+
+/*
+ * Two devices whose BARs touch, in the mapping as well: what is one run for the
+ * IOMMU ends with two devices.
+ */
+TEST_F(Lifetime, next_to_another_device)
+{
+	const Bar &goes = lent().device().bar;
+	auto devices = env().devices();
+	auto stays = std::ranges::find_if(devices, [&](const auto &other) {
+		return other.bar.phys + other.bar.size == goes.phys ||
+		       goes.phys + goes.size == other.bar.phys;
+	});
+
+	if (stays == devices.end())
+		GTEST_SKIP() << "no other device's BAR is next to it";
+
+	bool is_first = stays->bar.phys < goes.phys;
+	Piece other = bar_piece(*stays, is_first ? stays->bar.size - SZ_PMD : 0,
+				SZ_PMD);
+	Piece ours = lent_part(is_first ? 0 : goes.size - SZ_PMD, SZ_PMD);
+
+	make_and_map(is_first ? std::vector{other, ours}
+			      : std::vector{ours, other});
+	if (HasFatalFailure())
+		return;
+
+	std::array left{
+		Extent{iova_ + (is_first ? 0 : SZ_PMD), other.phys, SZ_PMD}};
+
+	close_all();
+	EXPECT_TRUE(table_has_runs(left));
+	EXPECT_TRUE(unmap_dma(iova_, 2 * SZ_PMD));
+	EXPECT_TRUE(table_is_empty());
 }
 
 /* A device that nobody mapped is closed; the mapping of another one stays. */
