@@ -30,14 +30,15 @@ const std::array<Row, NR_PARTS> &table()
 {
 	/* The fixes add no function: they come before all else. */
 	static const std::vector<std::string> later{
-		"vfio_device_add_region_user", "vfio_pci_core_region_pfns"};
+		"vfio_vma_get_region", "vfio_device_add_region_user",
+		"vfio_pci_core_region_pfns"};
 	static const std::array<Row, NR_PARTS> rows{{
 		{Part::mm, "0-mm", "needs part 0-mm", later},
 		{Part::fixes, "1-fixes", "needs part 1-fixes", later},
 		{Part::lifetime,
 		 "2-lifetime",
 		 "needs part 2-lifetime",
-		 {"vfio_device_add_region_user"}},
+		 {"vfio_vma_get_region", "vfio_device_add_region_user"}},
 		{Part::fast_path,
 		 "3-fast-path",
 		 "needs part 3-fast-path",
