@@ -85,7 +85,10 @@ checkout_files() {
 unpack() {
 	mkdir -p "$root$LAB_TOP"
 	tar -C "$root" -xf "$tar"
-	checkout_files | tar -C "$LAB_TOP" --null -T - -cf - | tar -C "$root$LAB_TOP" -xf -
+	{
+		checkout_files
+		printf '.git\0'
+	} | tar -C "$LAB_TOP" --null -T - -cf - | tar -C "$root$LAB_TOP" -xf -
 	cp /etc/resolv.conf /etc/hosts "$root/etc/"
 }
 

@@ -17,6 +17,8 @@ share_folder() {
 }
 
 mount --make-rprivate /
+# So that there can be mount namespaces inside: their root has to be a mount.
+mount --bind "$root" "$root"
 mount --rbind /dev "$root/dev"
 mount -t proc proc "$root/proc"
 mount -t sysfs -o ro sysfs "$root/sys"

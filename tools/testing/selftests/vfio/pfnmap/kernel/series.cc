@@ -100,6 +100,11 @@ bool refuses_inaccessible()
 	return has(Part::fixes);
 }
 
+bool is_second_version()
+{
+	return has_kernel_function("vfio_device_add_region_user");
+}
+
 const char *name_of(Part part)
 {
 	return row(part).name;
