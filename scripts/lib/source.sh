@@ -68,7 +68,7 @@ source_files() {
 	local base=$1 version=$2 members headers header TARBALL
 	SOURCE_FILES=$LAB_DIR/source/$(base_field "$base" Package)_$version
 	headers=$(changed_headers "$base") || return
-	members=(drivers/vfio samples/vfio-mdev/mtty.c include/uapi/linux/{vfio,iommufd}.h
+	members=(drivers/vfio samples/vfio-mdev/mtty.c include/uapi/linux/{vfio,iommufd,stddef}.h
 		scripts/{headers_install.sh,unifdef.c} tools/testing/selftests/lib.mk)
 	for header in $headers; do
 		[[ " ${members[*]} " == *" $header "* ]] || members+=("$header")
@@ -102,14 +102,15 @@ patched_files() {
 	done
 }
 
-# uapi_headers BASE VERSION DIRECTORY: those that the harness includes, for user space
+# uapi_headers BASE VERSION DIRECTORY: those that the harness includes, for user space,
+# and with them what they use that the machine's may not have yet
 uapi_headers() {
 	local dir=$3/usr/include/linux header
-	[[ ! -f $dir/iommufd.h ]] || return 0
+	[[ ! -f $dir/stddef.h ]] || return 0
 	source_files "$1" "$2" || return
 	mkdir -p "$dir"
 	cc -O1 -o "$SOURCE_FILES/scripts/unifdef" "$SOURCE_FILES/scripts/unifdef.c" || return
-	for header in vfio iommufd; do
+	for header in vfio iommufd stddef; do
 		in_folder "$SOURCE_FILES" sh scripts/headers_install.sh \
 			"include/uapi/linux/$header.h" "$dir/$header.h" || return
 	done
