@@ -30,8 +30,8 @@ using Ns = std::int64_t;
 inline constexpr Ns MS = 1'000'000;
 inline constexpr Ns MOST_WAIT = 100 * MS; /* of anybody for a CPU or a lock */
 /*
- * From SIGKILL on: what is mapped with one call, 128 GiB at most, may have to be
- * mapped and unmapped in entries of 4 KiB.
+ * From SIGKILL on: what is mapped with one call, 128 GiB at most, may have to
+ * be mapped and unmapped in entries of 4 KiB.
  */
 inline constexpr Ns MOST_EXIT = 3000 * MS;
 
