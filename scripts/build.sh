@@ -7,8 +7,7 @@
 # arch/arm64/boot/Image) can be booted. The tree is built as it stands in
 # .lab/src/KERNEL, uncommitted work included, into a folder of its own there: build,
 # or build-arm64-debug for example. The configuration is allnoconfig plus
-# scripts/kconfig/*.config and, of each part of the queue that the kernel has,
-# series/BASE/PART/config if there is one; an option that did not survive is an error.
+# scripts/kconfig/*.config; an option that did not survive is an error.
 VERB=build
 # shellcheck source=scripts/lib/common.sh
 source "$LAB_TOP/scripts/lib/common.sh"

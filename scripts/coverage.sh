@@ -99,7 +99,7 @@ counts_of() {
 }
 
 say "$KERNEL: the harness and the fuzzer"
-start harness --bar 16G --bar 2G --bar 0 --edu --shm 16M --append mem=5888M -- with-gcov pfnmap_test
+start harness --bar 16G --bar 2G --bar 0 --edu --shm 16M -- with-gcov pfnmap_test
 start fuzz --bar 2G --bar 2G --bar 0 -- with-gcov pfnmap_fuzz --seed=1 --steps=2000
 attend
 

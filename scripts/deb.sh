@@ -12,8 +12,7 @@
 #                  to build on a small machine
 #
 # Two things differ from the distribution's configuration: no debug information
-# is built, and modules are signed with no key of the distribution's; and what parts
-# of the queue ask for (series/BASE/PART/config) is set.
+# is built, and modules are signed with no key of the distribution's.
 VERB=deb
 # shellcheck source=scripts/lib/common.sh
 source "$LAB_TOP/scripts/lib/common.sh"
@@ -57,15 +56,9 @@ cp "$config" "$WORK_TMP/wanted"
 "$SRC/scripts/config" --file "$WORK_TMP/wanted" \
 	--enable DEBUG_INFO_NONE --disable DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT \
 	--set-str SYSTEM_TRUSTED_KEYS "" --set-str MODULE_SIG_KEY certs/signing_key.pem
-# The last line of an option has the say.
-FRAGMENTS=()
-part_fragments "${PARTS[@]}"
-cat /dev/null "${FRAGMENTS[@]}" | sed -n '/^CONFIG_/p' >"$WORK_TMP/parts"
-cat "$WORK_TMP/parts" >>"$WORK_TMP/wanted"
 if ! cmp -s "$WORK_TMP/wanted" "$BUILD/.config.wanted"; then
 	cp "$WORK_TMP/wanted" "$BUILD/.config"
 	run_logged "config-deb-$base" kmake olddefconfig
-	expect_options "$WORK_TMP/parts"
 	cp "$WORK_TMP/wanted" "$BUILD/.config.wanted"
 fi
 

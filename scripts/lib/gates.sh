@@ -183,18 +183,6 @@ checkout() {
 	git -C "$CHECK_SRC" checkout -q -f --detach "$1"
 }
 
-# checked_out_fragments: sets FRAGMENTS to those of a kernel of what is checked out. In
-# the midst of a part its options need not be there yet. SRC has to be the tree that
-# has the parts.
-checked_out_fragments() {
-	local commit part
-	commit=$(git -C "$CHECK_SRC" rev-parse --verify HEAD)
-	FRAGMENTS=("$LAB_TOP"/scripts/kconfig/{guest,vfio}.config)
-	for part in "${PARTS[@]}"; do
-		[[ -z $part ]] || ! has_part "$commit" "$part" || part_fragments "$part"
-	done
-}
-
 # build_touched_selftests: all of VFIO's selftests, if one of TOUCHED is among them
 build_touched_selftests() {
 	[[ " ${TOUCHED[*]}" == *" $VFIO_SELFTESTS/"* ]] || return 0
@@ -206,15 +194,14 @@ build_touched_selftests() {
 # build_in VARIANT TARGET...: make them of what is checked out; afterwards BUILD is
 # where to
 build_in() {
-	local variant=$1 dir=$LAB_TOP/scripts/kconfig fragments FRAGMENTS
-	checked_out_fragments
+	local variant=$1 dir=$LAB_TOP/scripts/kconfig fragments
 	local SRC=$CHECK_SRC
 	shift
 	BUILD=$CHECK_SRC/build-$variant
 	KBUILD_ARCH=()
 	fragments=("$dir/check/common.config" "$dir/check/builtin.config" "$dir/check/$variant.config")
 	case $variant in
-	x86) fragments=("${FRAGMENTS[@]}") ;;
+	x86) fragments=("$dir"/{guest,vfio}.config) ;;
 	modules) fragments=("$dir"/check/{common,modules}.config) ;;
 	x86-32) KBUILD_ARCH=(ARCH=i386) ;;
 	arm64) KBUILD_ARCH=(ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu-) ;;

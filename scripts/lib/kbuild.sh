@@ -34,23 +34,13 @@ use_architecture() {
 	[[ -z $ARCH_COMPILER ]] || KBUILD_ARCH+=("CROSS_COMPILE=$ARCH_COMPILER")
 }
 
-# kernel_fragments CHECKS: sets FRAGMENTS to what configures a kernel of BASE for
-# ARCHITECTURE with PAGES that has PARTS: series/BASE/PART/config has what a part adds
+# kernel_fragments CHECKS: sets FRAGMENTS to what configures a kernel for ARCHITECTURE
+# with PAGES
 kernel_fragments() {
 	FRAGMENTS=("$LAB_TOP"/scripts/kconfig/{guest,vfio,"$ARCHITECTURE"}.config)
 	[[ -z $PAGES ]] ||
 		FRAGMENTS+=("$LAB_TOP/scripts/kconfig/$ARCHITECTURE-$PAGES.config")
 	[[ -z $1 ]] || FRAGMENTS+=("$LAB_TOP/scripts/kconfig/$1.config")
-	part_fragments "${PARTS[@]}"
-}
-
-# part_fragments PART...: adds their own to FRAGMENTS
-part_fragments() {
-	local part file
-	for part; do
-		file=$LAB_TOP/series/$BASE/$part/config
-		[[ -z $part || ! -f $file ]] || FRAGMENTS+=("$file")
-	done
 }
 
 # configure FRAGMENT...: allnoconfig plus the fragments, where a later one has

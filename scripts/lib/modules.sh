@@ -12,7 +12,7 @@ source "$LAB_TOP/scripts/lib/source.sh"
 # changes. A module of VFIO's that was built without them would not load with the
 # others, so all are built.
 module_sources() {
-	local base=$1 version=$2 dir=$3 headers options PARTS FRAGMENTS=() all
+	local base=$1 version=$2 dir=$3 headers all
 	all=$(mktemp -d "$WORK_TMP/sources.XXXXXX")
 	headers=$(changed_headers "$base") || return
 	patched_files "$base" "$version" "$all" "${@:4}" || return
@@ -20,10 +20,7 @@ module_sources() {
 	# shellcheck disable=SC2086 # one word a header
 	tar -C "$all" -cf - drivers/vfio $headers | tar -C "$dir" -xf - || return
 	rm -rf "$all"
-	queue_parts "$base"
-	BASE=$base part_fragments "${PARTS[@]}"
-	options=$(cat /dev/null "${FRAGMENTS[@]}" | sed -n 's/^\(CONFIG_[A-Z0-9_]*\)=y$/-D\1=1/p')
-	sed "s/@OPTIONS@/${options//$'\n'/ }/" "$LAB_TOP/scripts/modules/Kbuild" >"$dir/Kbuild"
+	cp "$LAB_TOP/scripts/modules/Kbuild" "$dir/Kbuild"
 }
 
 # test_sources DIRECTORY: of a driver of emulated devices, which the harness uses and no

@@ -31,22 +31,20 @@ setup_file() {
 	./lab refresh 1.0-pfnmap
 }
 
-# make_source: a "kernel" whose configuration has what it knows of what it is told,
-# which takes note of the last line with a dash when it "compiles" and whose
-# kernel-doc complains of lines with BAD
+# make_source: a "kernel" that takes note of the last line with a dash when it
+# "compiles" and whose kernel-doc complains of lines with BAD
 make_source() {
 	local source=$BATS_FILE_TMPDIR/source
 	mkdir -p "$source"/{mm,scripts,tools}
 	printf 'line %s\n' {1..60} >"$source/mm/a.c"
 	printf '%s\n' 'TARGETS += one' 'TARGETS += two' >"$source/tools/Makefile"
-	printf '%s\n' CONFIG_FIRST >"$source/options"
+	echo one >"$source/README"
 	printf '#!/bin/sh\ngrep -H BAD "$2" || true\n' >"$source/scripts/kernel-doc"
 	chmod +x "$source/scripts/kernel-doc"
-	printf '%s\n' 'all modules: ; :' 'allnoconfig:' \
-		'	grep -Ff options $(KCONFIG_ALLCONFIG) >$(O)/.config || :' \
+	printf '%s\n' 'all modules: ; :' 'allnoconfig:' '	: >$(O)/.config' \
 		'mm/:' \
 		'	mkdir -p $(O)/mm && : >$(O)/mm/a.o' \
-		'	echo "$$(grep -- - mm/a.c | tail -n 1) $$(cat $(O)/.config)" >>$(O)/../compiled' \
+		'	echo "$$(grep -- - mm/a.c | tail -n 1)" >>$(O)/../compiled' \
 		'prepare bzImage drivers/vfio/: ; :' \
 		'.PHONY: mm/' >"$source/Makefile"
 	printf '%s\n' '--- a/tools/Makefile' '+++ b/tools/Makefile' '@@ -1,2 +1,3 @@' \
@@ -508,29 +506,12 @@ Both."
 	[ "$status" -eq 0 ]
 }
 
-@test "prefixes: a part's configuration is there when all of the part is" {
-	echo CONFIG_FIRST=y >series/1.0/1-one/config
-	gate prefixes
-	[ "$status" -eq 0 ]
-	diff - .lab/src/check-1.0/compiled <<-'END'
-		one-a 
-		one-b CONFIG_FIRST=y
-		two-a CONFIG_FIRST=y
-		three-a CONFIG_FIRST=y
-		three-b CONFIG_FIRST=y
-	END
-	echo CONFIG_UNKNOWN=y >series/1.0/2-two-things/config
-	gate prefixes
-	[ "$status" -eq 1 ]
-	[[ $output == *"did not survive olddefconfig: CONFIG_UNKNOWN=y"* ]]
-}
-
 @test "x86-32: the end of each part is compiled, as far as it is in the range" {
 	compiled() {
 		rm -f .lab/src/check-1.0/compiled
 		gate x86-32 "$1"
 		[ "$status" -eq 0 ]
-		COMPILED=$(tr -d ' ' <.lab/src/check-1.0/compiled | xargs)
+		COMPILED=$(xargs <.lab/src/check-1.0/compiled)
 	}
 	compiled refs/lab/start..refs/lab/series
 	[ "$COMPILED" = "one-b two-a three-b" ]
@@ -540,8 +521,8 @@ Both."
 	[ "$COMPILED" = "one-b two-a three-a" ]
 	# One that touches no code has nothing to compile.
 	git -C "$TREE" reset -q --hard 2-two-things
-	echo three >>"$TREE/options"
-	git -C "$TREE" commit -qam "options: Three"
+	echo three >>"$TREE/README"
+	git -C "$TREE" commit -qam "README: Three"
 	./lab refresh 1.0-pfnmap
 	compiled refs/lab/start..refs/lab/series
 	[ "$COMPILED" = "one-b two-a" ]
@@ -663,24 +644,6 @@ marks() {
 
 		Not run, explained: 0
 	END
-}
-
-@test "build: the configuration has what its parts ask for, and no later one's" {
-	echo CONFIG_FIRST=y >series/1.0/2-two-things/config
-	config() { cat ".lab/src/$1/build${2:-}/.config"; }
-	./lab build 1.0-1-one
-	[ -z "$(config 1.0-1-one)" ]
-	./lab build 1.0-2-two-things
-	[ "$(config 1.0-2-two-things)" = CONFIG_FIRST=y ]
-	./lab build 1.0-pfnmap-debug
-	[ "$(config 1.0-pfnmap -debug)" = CONFIG_FIRST=y ]
-	./lab build 1.0-stock
-	[ -z "$(config 1.0-stock)" ]
-	echo CONFIG_UNKNOWN=y >series/1.0/3-three/config
-	./lab build 1.0-2-two-things
-	run ./lab build 1.0-pfnmap
-	[ "$status" -eq 1 ]
-	[[ $output == *"did not survive olddefconfig: CONFIG_UNKNOWN=y"* ]]
 }
 
 @test "clean: work in the tree of a part is not thrown away" {

@@ -52,20 +52,6 @@ int Exporter::set_read_only(Phys page) const
 	return ioctl(fd_.get(), PFNMAP_EXPORTER_READ, page.value) ? errno : 0;
 }
 
-int Exporter::remove_memory(Phys first, Phys last) const
-{
-	pfnmap_exporter_block block{first.value, last.value};
-
-	return ioctl(fd_.get(), PFNMAP_EXPORTER_REMOVE, &block) ? errno : 0;
-}
-
-int Exporter::add_memory(Phys first, Phys last) const
-{
-	pfnmap_exporter_block block{first.value, last.value};
-
-	return ioctl(fd_.get(), PFNMAP_EXPORTER_ADD, &block) ? errno : 0;
-}
-
 Result<Phys> Exporter::ram() const
 {
 	Phys phys;

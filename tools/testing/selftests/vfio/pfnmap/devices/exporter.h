@@ -34,10 +34,6 @@ public:
 	[[nodiscard]] int set_swapped(std::size_t bytes) const;
 	/* The entry of this page does not permit to write. */
 	[[nodiscard]] int set_read_only(Phys page) const;
-	/* Memory from @first to @last goes, with its struct pages. */
-	[[nodiscard]] int remove_memory(Phys first, Phys last) const;
-	/* Such memory comes back, and is offline. */
-	[[nodiscard]] int add_memory(Phys first, Phys last) const;
 
 	/* 2 MiB of memory; but for the first page, it could be freed. */
 	Result<Phys> ram() const;

@@ -30,15 +30,14 @@ const std::array<Row, NR_PARTS> &table()
 {
 	/* The fixes add no function: they come before all else. */
 	static const std::vector<std::string> later{
-		"vfio_vma_get_region", "vfio_device_add_region_user",
-		"vfio_pci_core_region_pfns"};
+		"vfio_vma_get_region", "vfio_pci_core_region_pfns"};
 	static const std::array<Row, NR_PARTS> rows{{
 		{Part::mm, "0-mm", "needs part 0-mm", later},
 		{Part::fixes, "1-fixes", "needs part 1-fixes", later},
 		{Part::lifetime,
 		 "2-lifetime",
 		 "needs part 2-lifetime",
-		 {"vfio_vma_get_region", "vfio_device_add_region_user"}},
+		 {"vfio_vma_get_region"}},
 		{Part::fast_path,
 		 "3-fast-path",
 		 "needs part 3-fast-path",
@@ -98,11 +97,6 @@ bool has(Part part)
 bool refuses_inaccessible()
 {
 	return has(Part::fixes);
-}
-
-bool is_second_version()
-{
-	return has_kernel_function("vfio_device_add_region_user");
 }
 
 const char *name_of(Part part)

@@ -28,13 +28,6 @@ bool has(Part part);
  */
 bool refuses_inaccessible();
 
-/*
- * Are the parts those of the queue's second version, which 6.12 has and 7.3 has
- * not? Only there memory is waited for that goes, and what brings a page is not
- * looked for before each page fault.
- */
-bool is_second_version();
-
 /* "2-lifetime" */
 const char *name_of(Part part);
 

@@ -44,18 +44,4 @@
  */
 #define PFNMAP_EXPORTER_SWAP _IO('p', 0x85)
 
-/*
- * Takes a memory block away, whose first and last byte are at these physical
- * addresses, with its struct pages, or brings it back, offline. The kernel has
- * to have made its memory of such blocks; EOPNOTSUPP without
- * CONFIG_MEMORY_HOTREMOVE.
- */
-struct pfnmap_exporter_block {
-	__u64 first;
-	__u64 last;
-};
-
-#define PFNMAP_EXPORTER_REMOVE _IOW('p', 0x86, struct pfnmap_exporter_block)
-#define PFNMAP_EXPORTER_ADD _IOW('p', 0x87, struct pfnmap_exporter_block)
-
 #endif

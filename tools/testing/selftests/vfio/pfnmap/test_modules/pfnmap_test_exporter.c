@@ -8,7 +8,6 @@
 #include <linux/fs.h>
 #include <linux/io.h>
 #include <linux/ioport.h>
-#include <linux/memory_hotplug.h>
 #include <linux/memremap.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
@@ -155,27 +154,6 @@ static int exporter_ram(struct exporter *exporter, u64 __user *arg)
 	return put_user(page_to_phys(exporter->ram), arg);
 }
 
-#ifdef CONFIG_MEMORY_HOTREMOVE
-static int exporter_block(unsigned int cmd, void __user *arg)
-{
-	struct pfnmap_exporter_block block;
-	u64 size;
-
-	if (copy_from_user(&block, arg, sizeof(block)))
-		return -EFAULT;
-
-	size = block.last - block.first + 1;
-	if (cmd == PFNMAP_EXPORTER_REMOVE)
-		return offline_and_remove_memory(block.first, size);
-	return add_memory(first_online_node, block.first, size, MHP_NONE);
-}
-#else
-static int exporter_block(unsigned int cmd, void __user *arg)
-{
-	return -EOPNOTSUPP;
-}
-#endif
-
 static long exporter_ioctl(struct file *file, unsigned int cmd,
 			   unsigned long arg)
 {
@@ -198,9 +176,6 @@ static long exporter_ioctl(struct file *file, unsigned int cmd,
 		return exporter_pages(exporter, (u64 __user *)arg);
 	case PFNMAP_EXPORTER_RAM:
 		return exporter_ram(exporter, (u64 __user *)arg);
-	case PFNMAP_EXPORTER_REMOVE:
-	case PFNMAP_EXPORTER_ADD:
-		return exporter_block(cmd, (void __user *)arg);
 	default:
 		return -ENOTTY;
 	}
