@@ -44,7 +44,7 @@ def section($platform; $what; $rows; $part):
 def sections($platform; $rows):
 	(["sweep", "how it grows"], ["place", "where it lies"], ["container", "containers"],
 	 ["lastclose", "a device's last close"],
-	 ["exporter", "no VFIO device's"],
+	 ["exporter", "no VFIO device's"], ["ram", "RAM in small pieces"],
 	 ["dmabuf", "iommufd"], ["touch", "first access of the CPU"],
 	 ["thp-always", "THP: always"], ["thp-madvise", "THP: madvise"],
 	 ["thp-never", "THP: never"]) as [$cell, $what]

@@ -38,5 +38,6 @@ def times:
 def size_name:
 	if . == null then ""
 	elif . >= 1073741824 then "\(. / 1073741824) GiB"
-	else "\(. / 1048576) MiB"
+	elif . >= 1048576 then "\(. / 1048576) MiB"
+	else "\(. / 1024) KiB"
 	end;

@@ -46,7 +46,7 @@ made_up() {
 @test "bench: every cell is whole, and a regular expression its rows" {
 	while read -r name set kernels sizes rows options; do
 		[[ $set == full || $set == quick ]] || false
-		[[ $sizes =~ ^[0-9]+[MG](,[0-9]+[MG])*$ ]]
+		[[ $sizes =~ ^[0-9]+[KMG](,[0-9]+[KMG])*$ ]]
 		# 1 is no match, 2 no expression
 		run grep -E "$rows" /dev/null
 		[ "$status" -eq 1 ]
@@ -63,6 +63,11 @@ made_up() {
 			{benchmarks: [{name: "map/bar/iterations:1/manual_time", bytes: 2097152}, {name: "a"}]})]
 		| . + . | unique_names | map(.name, .row, .kernel, .cell) | join(" ")' -rn
 	[ "$output" = "1.0-stock/map/bar/2MiB/thp:never map/bar 1.0-stock thp-never 1.0-stock/a/thp:never a 1.0-stock thp-never" ]
+}
+
+@test "bench: a size in the unit that suits" {
+	run bench '4096, 65536, 2097152, 137438953472 | size_name' -rn
+	[ "${lines[*]}" = "4 KiB 64 KiB 2 MiB 128 GiB" ]
 }
 
 @test "bench: least squares" {

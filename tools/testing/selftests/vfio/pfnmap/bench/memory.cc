@@ -161,7 +161,9 @@ Result<Memory> make_exported_pages(const Environment &env, std::size_t limit)
 
 Result<Memory> make_ram(const Environment &env, std::size_t size, int advice)
 {
-	auto layout = Layout::create({ram_piece(size, 0, advice)});
+	bool thp = advice == MADV_HUGEPAGE;
+	std::size_t whole = thp ? align_up(size, SZ_PMD) : size;
+	auto layout = Layout::create({ram_piece(whole, 0, advice)});
 
 	if (!layout)
 		return layout.error();
@@ -170,9 +172,13 @@ Result<Memory> make_ram(const Environment &env, std::size_t size, int advice)
 
 	if (!huge)
 		return huge.error();
-	if (*huge != (advice == MADV_HUGEPAGE ? size : 0))
+	if (*huge != (thp ? whole : 0))
 		return Error{ENOMEM, "RAM in pages of that size"};
-	return memory_of(std::move(*layout), env.iova_window().first);
+
+	Memory memory = memory_of(std::move(*layout), env.iova_window().first);
+
+	memory.ranges.front().size = size;
+	return memory;
 }
 
 Result<Memory> make_hugetlb(const Environment &env, std::size_t size)

@@ -17,10 +17,11 @@
 namespace pfnmap
 {
 
-/* The range of one MAP_DMA. */
+/* The range of one MAP_DMA, the beginning of a layout. */
 struct Range {
 	Layout layout;
 	Iova iova;
+	std::size_t size = layout.size();
 };
 
 /* Ranges that are mapped together, and what has to be set for them to exist. */
@@ -49,7 +50,7 @@ Result<Memory> make_exported_bar(const Environment &env, std::size_t limit,
 /* As much as the BAR has that has struct pages, of ZONE_DEVICE. */
 Result<Memory> make_exported_pages(const Environment &env, std::size_t limit);
 
-/* RAM in THPs or, with MADV_NOHUGEPAGE, in pages. */
+/* RAM in THPs, part of one if it is less, or with MADV_NOHUGEPAGE in pages. */
 Result<Memory> make_ram(const Environment &env, std::size_t size, int advice);
 
 /* The same in pages of hugetlbfs, which are set aside as long as it lives. */

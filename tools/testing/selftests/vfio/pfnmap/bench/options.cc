@@ -14,7 +14,7 @@ namespace pfnmap
 namespace
 {
 
-/* "64G" and the like, a multiple of SZ_PMD; nothing if it is not. */
+/* "64G" and the like, a multiple of SZ_PAGE; nothing if it is not. */
 std::optional<std::size_t> parse_size(std::string_view text)
 {
 	constexpr std::string_view units = "KMGT";
@@ -31,7 +31,7 @@ std::optional<std::size_t> parse_size(std::string_view text)
 			return {};
 		number <<= 10 * (power + 1);
 	}
-	if (!number || number % SZ_PMD)
+	if (!number || number % SZ_PAGE)
 		return {};
 	return number;
 }

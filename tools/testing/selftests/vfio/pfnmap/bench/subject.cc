@@ -48,9 +48,8 @@ std::size_t fewest_faults(Vaddr start, Phys phys, std::size_t size)
 std::optional<Error> Subject::map_all(const Container &container) const
 {
 	for (const Range &range : ranges()) {
-		const Layout &layout = range.layout;
-		int error = container.map_dma(range.iova, layout.start(),
-					      layout.size(), DMA_RW);
+		int error = container.map_dma(range.iova, range.layout.start(),
+					      range.size, DMA_RW);
 
 		if (!error)
 			continue;
@@ -67,9 +66,9 @@ std::optional<Error> Subject::unmap_all(const Container &container) const
 
 	/* One that fails leaves the others no reason to stay. */
 	for (const Range &range : ranges()) {
-		std::size_t size = range.layout.size();
-		auto error = unless_all(container.unmap_dma(range.iova, size),
-					size);
+		auto error =
+			unless_all(container.unmap_dma(range.iova, range.size),
+				   range.size);
 
 		if (!first)
 			first = std::move(error);
@@ -167,13 +166,13 @@ void Subject::report_least(benchmark::State &state) const
 {
 	std::size_t faults = 0, leaves = 0;
 
-	for (const auto &[layout, iova] : ranges()) {
+	for (const auto &[layout, iova, size] : ranges()) {
 		Phys phys = layout.phys_of_start();
 
 		if (!phys.value)
 			return;
-		faults += fewest_faults(layout.start(), phys, layout.size());
-		leaves += fewest_leaves(iova.value, phys, layout.size(),
+		faults += fewest_faults(layout.start(), phys, size);
+		leaves += fewest_leaves(iova.value, phys, size,
 					bench_.env.iommu().pgsizes)
 				  .size();
 	}
@@ -186,7 +185,7 @@ void Subject::report(benchmark::State &state) const
 	auto bytes = std::accumulate(ranges().begin(), ranges().end(),
 				     std::size_t{0},
 				     [](std::size_t sum, const Range &range) {
-					     return sum + range.layout.size();
+					     return sum + range.size;
 				     });
 
 	state.counters["bytes"] = static_cast<double>(bytes);
