@@ -64,13 +64,14 @@ report() {
 	reason=$(sed -n 's/^SKIP *//p' "$log" | tail -n 1)
 	if (($3 == 0)); then
 		passed=$((passed + 1))
+		sed -n '/^# /p' "$log"
 		echo "ok $1 $BASE $2"
 	elif (($3 == 4)) && [[ -n $reason ]]; then
 		echo "ok $1 $BASE $2 # SKIP $reason"
 	else
 		failed=$((failed + 1))
 		# Each level of make has a line that tells no more than the one before.
-		sed '/^make\(\[[0-9]*\]\)\{0,1\}: /d' "$log" | tail -n 12 | sed 's/^/# /'
+		sed '/^make\(\[[0-9]*\]\)\{0,1\}: /d' "$log" | tail -n 12 | sed 's/^\(# \)*/# /'
 		echo "not ok $1 $BASE $2"
 	fi
 }

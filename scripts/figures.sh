@@ -18,7 +18,7 @@
 # summary: a small table of all bases; headline: the same of 8 BARs on arm64; bench: the
 # benchmark's summary; times, arm: that of one base, on x86 and on arm64; walk: that of
 # mappings which are no VFIO device's; clients: what QEMU takes; modules: Debian's own
-# kernels. The tree's own text of the cover letter (its branch's description) gets the
+# kernels; lines: how many each part adds, from series/. The tree's own text of the cover letter (its branch's description) gets the
 # same figures.
 #
 #   --check  write nothing; print what would change, and exit with 1 if anything

@@ -44,7 +44,7 @@ MINUTES=15 DISK=10 MEMORY=8
 ALL_MINUTES=60 ALL_DISK=25 ALL_MEMORY=12
 
 # The gates that neither compile nor fetch other sources, and all others
-QUICK_GATES=(checkpatch cover figures kerneldoc maintainers range-diff trailers)
+QUICK_GATES=(checkpatch cover figures kerneldoc maintainers range-diff size trailers)
 LONG_GATES=()
 for gate in "$LAB_TOP"/scripts/gates/*.sh; do
 	gate=$(basename "$gate" .sh)

@@ -62,6 +62,39 @@ small_table() {
 	sed 's/^/    /' "$WORK_TMP/summary"
 }
 
+# added_lines: how many the mails on stdin add to the code of the kernel
+added_lines() {
+	awk '/^From / { code = 0 }
+		/^\+\+\+ / { code = $2 ~ "^b/(drivers|include|mm)/"; next }
+		code && /^\+/ { lines++ }
+		END { print lines + 0 }'
+}
+
+# lines_table: how many each part adds, a column for each of BASES, with their sums
+lines_table() {
+	local base part parts lines PARTS
+	local -A sums=()
+	parts=$(for base in "${BASES[@]}"; do
+		queue_parts "$base"
+		printf '%s\n' "${PARTS[@]}"
+	done | sort -u)
+	printf '    %-24s' "lines of code added"
+	printf '%7s' "${BASES[@]}"
+	for part in $parts; do
+		printf '\n    %-24s' "$part"
+		for base in "${BASES[@]}"; do
+			lines=$(cat "$(part_dir "$base" "$part")"/[0-9]*.patch | added_lines) || return
+			sums[$base]=$((${sums[$base]:-0} + lines))
+			printf '%7s' "$lines"
+		done
+	done
+	printf '\n    %-24s' "all"
+	for base in "${BASES[@]}"; do
+		printf '%7s' "${sums[$base]}"
+	done
+	printf '\n'
+}
+
 # clients_table STOCK PFNMAP FILE: what lab clients has measured
 clients_table() {
 	jq -r -L "$LAB_TOP/scripts/lib" --arg stock "$1" --arg pfnmap "$2" -f "$LAB_TOP/scripts/lib/clients.jq" \
@@ -115,6 +148,7 @@ figures_of() {
 			"$results/$DEFAULT_BASE/modules.json" >"$WORK_TMP/modules" || return
 		sed 's/^/    /' "$WORK_TMP/modules"
 		;;
+	lines) lines_table ;;
 	*) die "no figures are called '$1'" ;;
 	esac
 }
@@ -232,6 +266,7 @@ expect_mark() {
 expect_marks() {
 	local base
 	expect_mark summary README.md
+	[[ ! -f $LAB_TOP/series/README.md ]] || expect_mark lines series/README.md
 	expect_mark bench "${TEXTS[@]}"
 	# They take an hour, so a queue may be there before its clients' figures are.
 	[[ ! -f $LAB_TOP/results/$DEFAULT_BASE/clients.json ]] || expect_mark clients "${TEXTS[@]}"

@@ -283,6 +283,20 @@ upstream_has() {
 	cmp "$LETTER" "$COPY/$LETTER"
 }
 
+@test "size: each part's lines and their sum, and one line too many" {
+	local sum
+	copy_repository
+	passes size "$START..$SERIES"
+	[ "$(grep -c '^# [0-9]* lines of code added by' <<<"$output")" -eq "$(ls -d series/"$BASE"/[0-9]-* | wc -l)" ]
+	sum=$(sed -n 's/^# \([0-9]*\) lines of code added in all$/\1/p' <<<"$output")
+	[ "$sum" -eq "$(cat series/"$BASE"/*/[0-9]*.patch | awk '/^diff/ { f = $4 }
+		/^\+/ && !/^\+\+\+ / && f ~ "^b/(drivers|mm|include)/"' | wc -l)" ]
+	sed -i '/^Lines:/d' "$COPY/series/$BASE/BASE"
+	echo "Lines: $sum" >>"$COPY/series/$BASE/BASE"
+	passes size "$START..$SERIES"
+	fails "more than the $sum lines" size "$START..$(commit "$TYPE1" append '/* One more. */')"
+}
+
 @test "range-diff: a line more in one series than was reviewed" {
 	other_base_or_skip
 	passes range-diff "$START..$SERIES"
@@ -374,6 +388,7 @@ helpers_of() {
 	module-releases) echo git apt-cache tar cmp ;;
 	range-diff) echo git diff sed ;;
 	releases) echo git apt-cache awk ;;
+	size) echo git awk ;;
 	sparse) echo git make sparse comm ;;
 	trailers) echo git grep ;;
 	upstream) echo git tail ;;
@@ -383,7 +398,7 @@ helpers_of() {
 # range_for GATE: one that it passes
 range_for() {
 	case $1 in
-	cover | module-releases | range-diff | releases | upstream) echo "$START..$SERIES" ;;
+	cover | module-releases | range-diff | releases | size | upstream) echo "$START..$SERIES" ;;
 	kerneldoc) echo "$SERIES..$(commit mm/memory.c append '/* Nothing follows. */')" ;;
 	*) echo "$SERIES..$(good)" ;;
 	esac
@@ -436,14 +451,14 @@ passes_with_its_packages() {
 }
 
 @test "check: a gate that does not compile needs no more packages than it names" {
-	for gate in checkpatch cover figures kerneldoc maintainers trailers; do
+	for gate in checkpatch cover figures kerneldoc maintainers size trailers; do
 		passes_with_its_packages "$gate"
 	done
 }
 
 # bats test_tags=slow
 @test "check: every other gate needs no more packages than it names" {
-	for gate in $(all_gates | grep -vE '^(checkpatch|cover|figures|kerneldoc|maintainers|trailers)$'); do
+	for gate in $(all_gates | grep -vE '^(checkpatch|cover|figures|kerneldoc|maintainers|size|trailers)$'); do
 		passes_with_its_packages "$gate"
 	done
 }
@@ -497,7 +512,7 @@ passes_with_its_packages() {
 	END
 	chmod +x "$stubs/git"
 	export CALLS=$BATS_TEST_TMPDIR/calls FAILS=none
-	for gate in checkpatch cover figures kerneldoc maintainers trailers; do
+	for gate in checkpatch cover figures kerneldoc maintainers size trailers; do
 		range=$(range_for "$gate")
 		FAILS=none
 		: >"$CALLS"
