@@ -117,7 +117,7 @@ if [[ -n ${DISTRIBUTION:-} ]]; then
 	fetch_kernel "$VERSION" "$SUITE" image
 	boot_image=${image:-$KERNEL_FILES/boot/vmlinuz-$VERSION}
 	ours=$LAB_DIR/modules/$BASE/$VERSION
-	[[ $FLAVOUR == stock || -d $ours ]] ||
+	[[ $FLAVOUR == stock ]] || have_modules "$BASE" "$VERSION" ||
 		bash "$LAB_TOP/scripts/modules.sh" "$BASE" --kernel "$VERSION" >/dev/null
 	[[ $FLAVOUR != stock ]] || ours=''
 	pack_modules "$VERSION" "$KERNEL_FILES" "$ours" "$WORK_TMP/ko"

@@ -134,7 +134,7 @@ else
 	read -r _ SOURCE_VERSION < <(package_versions "$SUITE" "$VERSION")
 	export SOURCE_VERSION
 	kernels=("$DISTRIBUTION-$base" "$DISTRIBUTION-$base-pfnmap")
-	[[ -d $LAB_DIR/modules/$base/$VERSION ]] ||
+	have_modules "$base" "$VERSION" ||
 		start_job "building the modules" "$LAB_LOG/demo-modules" \
 			bash "$LAB_TOP/scripts/modules.sh" "$base" --kernel "$VERSION"
 fi

@@ -68,5 +68,6 @@ rm -rf "$out"
 mkdir -p "$out/test"
 find "$WORK_TMP/build/drivers" -name '*.ko' -exec cp -t "$out" {} +
 cp "$WORK_TMP"/build/test/*.ko "$out/test/"
+modules_stamp "$base" >"$out/stamp"
 say "'./lab boot $DISTRIBUTION-$base-pfnmap' boots that kernel with them"
 printf '%s\n' "$out"/*.ko

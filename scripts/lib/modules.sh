@@ -31,6 +31,19 @@ test_sources() {
 	echo 'obj-m += mtty.o' >"$1/Makefile"
 }
 
+# modules_stamp BASE: changes when what they are made of does, the kernel's source aside
+modules_stamp() {
+	{
+		queue_patches "$1"
+		echo "$LAB_TOP/scripts/modules/Kbuild"
+	} | xargs cat | sha256sum
+}
+
+# have_modules BASE VERSION: those in .lab/modules are made of the patches as they are
+have_modules() {
+	[[ $(cat "$LAB_DIR/modules/$1/$2/stamp" 2>/dev/null) == "$(modules_stamp "$1")" ]]
+}
+
 # --- the kernels of distributions --------------------------------------------
 
 # distribution_of VERSION: debian12 of 6.12.117+deb12-amd64

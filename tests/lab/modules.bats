@@ -33,6 +33,24 @@ setup() {
 	[ "$output" = OE ]
 }
 
+@test "modules: they are built anew when a patch has changed" {
+	local copy=$BATS_TEST_TMPDIR/copy name
+	./lab boot "$K-pfnmap" --bar 2M -- true
+	mkdir -p "$copy/.lab"
+	cp -rL lab scripts series tools "$copy/"
+	for name in .lab/*; do
+		ln -s "$TOP/$name" "$copy/$name"
+	done
+	printf '#!/bin/sh\ntouch %s/built\nexit 1\n' "$copy" >"$copy/scripts/modules.sh"
+	run "$copy/lab" boot "$K-pfnmap" --bar 2M --dry-run
+	[ "$status" -eq 0 ]
+	[ ! -e "$copy/built" ]
+	echo >>"$(find "$copy/series/$BASE" -name 0001-vfio-\* | sort | head -n 1)"
+	run "$copy/lab" boot "$K-pfnmap" --bar 2M --dry-run
+	[ "$status" -eq 1 ]
+	[ -e "$copy/built" ]
+}
+
 @test "modules: a kernel that enforces signatures has no VFIO with ours" {
 	run --separate-stderr ./lab boot "$K" --bar 2M --append module.sig_enforce=1 -- \
 		sh -c 'ls -d /sys/module/vfio_iommu_type1'
