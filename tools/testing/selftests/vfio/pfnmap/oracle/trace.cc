@@ -71,8 +71,8 @@ Result<IommuTrace> IommuTrace::create()
 	IommuTrace trace(path);
 	std::string enable = path + "/events/iommu/map/enable";
 
-	if (int error = write_file(enable, "1"))
-		return Error{error, enable};
+	if (access(enable.c_str(), W_OK))
+		return Error{errno, enable};
 	return trace;
 }
 
@@ -84,6 +84,10 @@ IommuTrace::~IommuTrace()
 
 int IommuTrace::start() const
 {
+	/* Not before: each iommu_map() then takes 550 instructions more. */
+	if (int error = write_file(path_ + "/events/iommu/map/enable", "1"))
+		return error;
+
 	/* Opening it for truncation is what empties the ring buffer. */
 	if (int error = write_file(path_ + "/trace", ""))
 		return error;
