@@ -176,6 +176,41 @@ INSTANTIATE_TEST_SUITE_P(, FastPathVa,
 					 Congruence::mod_4k),
 			 congruence_name);
 
+/*
+ * More than 128 GiB is cut at an IOVA that is a multiple of that, which cuts no
+ * large page. The BAR begins at a gigabyte, and what is mapped 2 MiB before.
+ */
+TEST_F(FastPath, chunks_cut_no_page)
+{
+	constexpr std::size_t CHUNK = 128 * SZ_1G;
+
+	NEED_BAR(CHUNK);
+
+	auto layout = Layout::create(
+		{bar_part(0, SZ_PMD), bar_part(0, CHUNK), bar_part(0, SZ_PMD)});
+
+	ASSERT_OK(layout);
+
+	Iova iova = take_iova(layout->size(), {bar().phys.value - SZ_PMD});
+
+	ASSERT_ERRNO(0, map_dma(iova, layout->start(), layout->size()));
+
+	auto runs = layout->runs(iova);
+
+	ASSERT_OK(runs);
+	EXPECT_TRUE(table_has_runs(*runs));
+
+	Extent all = (*runs)[1], first = all;
+
+	first.size = CHUNK - all.iova.offset_in(CHUNK);
+	EXPECT_TRUE(one_call_each(
+		std::array{(*runs)[0], first,
+			   Extent{all.iova + first.size, all.phys + first.size,
+				  all.size - first.size},
+			   (*runs)[2]}));
+	EXPECT_TRUE(unmap_dma(iova, layout->size()));
+}
+
 /* RAM is faulted in as ever; nothing of the BAR beside it is. */
 TEST_F(FastPath, beside_ram)
 {
