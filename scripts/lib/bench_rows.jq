@@ -13,10 +13,11 @@ def kernel_of($platform; $who):
 # The THP policy a cell of that name sets, or null
 def policy: if startswith("thp-") then ltrimstr("thp-") else null end;
 
-# The rows of one run's output, found in .../KERNEL/CELL.json
+# The rows of one run's output, found in .../KERNEL/CELL.json; of repeated ones the median
 def cell_rows($file; $result):
 	($file | split("/") | {kernel: .[-2], cell: (.[-1] | rtrimstr(".json"))}) as $from
 	| $result.benchmarks[]
+	| select((.aggregate_name // "median") == "median")
 	| (.name | sub("/iterations:.*$"; "")) as $row
 	| ([$from.kernel, $row, (.bytes // empty | size_name | gsub(" "; "")),
 	    ($from.cell | policy // empty | "thp:" + .)] | join("/")) as $name

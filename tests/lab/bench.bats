@@ -70,6 +70,12 @@ made_up() {
 	[ "${lines[*]}" = "4 KiB 64 KiB 2 MiB 128 GiB" ]
 }
 
+@test "bench: of repetitions, the median counts" {
+	run bench '[cell_rows("x/1.0-stock/ram.json"; {benchmarks: [("mean", "median", "cv")
+		| {name: "a/iterations:1/manual_time_\(.)", aggregate_name: .}]}) | .aggregate_name, .row] | join(" ")' -rn
+	[ "$output" = "median a" ]
+}
+
 @test "bench: least squares" {
 	run bench '[[1, 5], [2, 7], [4, 11]] | fit | "\(.slope) \(.fixed) \(.r2)"' -rn
 	[ "$output" = "2 3 1" ]
