@@ -58,7 +58,7 @@ std::optional<Extent> parse_call(const std::string &text)
 
 } // namespace
 
-Result<IommuTrace> IommuTrace::create()
+Result<EventTrace> EventTrace::create(const std::string &event)
 {
 	/* One that a killed process left behind serves as well. */
 	static int nr_instances;
@@ -68,24 +68,24 @@ Result<IommuTrace> IommuTrace::create()
 	if (mkdir(path.c_str(), 0700) && errno != EEXIST)
 		return Error{errno, path};
 
-	IommuTrace trace(path);
-	std::string enable = path + "/events/iommu/map/enable";
+	EventTrace trace(path, path + "/events/" + event);
+	std::string enable = trace.event_ + "/enable";
 
 	if (access(enable.c_str(), W_OK))
 		return Error{errno, enable};
 	return trace;
 }
 
-IommuTrace::~IommuTrace()
+EventTrace::~EventTrace()
 {
 	if (!path_.empty())
 		rmdir(path_.c_str());
 }
 
-int IommuTrace::start() const
+int EventTrace::start() const
 {
-	/* Not before: each iommu_map() then takes 590 instructions more. */
-	if (int error = write_file(path_ + "/events/iommu/map/enable", "1"))
+	/* Not before: each event takes 590 instructions. */
+	if (int error = write_file(event_ + "/enable", "1"))
 		return error;
 
 	/* Opening it for truncation is what empties the ring buffer. */
@@ -96,18 +96,31 @@ int IommuTrace::start() const
 	 * set_event_pid would do as well, but hooks into the scheduler: code
 	 * patched there while it runs is more than QEMU's emulation bears.
 	 */
-	if (int error = write_file(path_ + "/events/iommu/map/filter",
+	if (int error = write_file(event_ + "/filter",
 				   "common_pid == " + std::to_string(gettid())))
 		return error;
 	return write_file(path_ + "/tracing_on", "1");
 }
 
-Result<std::vector<Extent>> IommuTrace::stop() const
+Result<std::string> EventTrace::stop() const
 {
 	if (int error = write_file(path_ + "/tracing_on", "0"))
 		return Error{error, "tracing_on"};
+	return read_file(path_ + "/trace");
+}
 
-	auto text = read_file(path_ + "/trace");
+Result<IommuTrace> IommuTrace::create()
+{
+	auto trace = EventTrace::create("iommu/map");
+
+	if (!trace)
+		return trace.error();
+	return IommuTrace(std::move(*trace));
+}
+
+Result<std::vector<Extent>> IommuTrace::stop() const
+{
+	auto text = trace_.stop();
 
 	if (!text)
 		return text.error();

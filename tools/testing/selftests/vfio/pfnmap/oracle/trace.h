@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Counts iommu_map() calls through the iommu:map tracepoint, which fires once
- * in each call that succeeds and tells its arguments. A trace instance of our
- * own keeps the machine's tracing as it is and sees only one thread's calls.
+ * What a thread does in the kernel, from tracepoints. A trace instance of our
+ * own keeps the machine's tracing as it is.
  */
 #ifndef PFNMAP_ORACLE_TRACE_H
 #define PFNMAP_ORACLE_TRACE_H
@@ -18,21 +17,50 @@
 namespace pfnmap
 {
 
-class IommuTrace
+/* The calling thread's events of one tracepoint. */
+class EventTrace
 {
 public:
-	/* ENOENT where tracefs is not mounted or has no such event. */
-	static Result<IommuTrace> create();
+	/*
+	 * @event is "group/name". ENOENT where tracefs is not mounted or has no
+	 * such event.
+	 */
+	static Result<EventTrace> create(const std::string &event);
 
-	IommuTrace(IommuTrace &&other) noexcept
-		: path_(std::exchange(other.path_, {}))
+	EventTrace(EventTrace &&other) noexcept
+		: path_(std::exchange(other.path_, {})),
+		  event_(std::move(other.event_))
 	{
 	}
-	IommuTrace &operator=(IommuTrace &&) = delete;
-	~IommuTrace();
+	EventTrace &operator=(EventTrace &&) = delete;
+	~EventTrace();
 
 	/* Forgets all events and records those of the calling thread. */
 	[[nodiscard]] int start() const;
+
+	/* Stops recording: the text of the tracefs `trace` file. */
+	Result<std::string> stop() const;
+
+private:
+	EventTrace(std::string path, std::string event)
+		: path_(std::move(path)), event_(std::move(event))
+	{
+	}
+
+	std::string path_; /* of the instance; empty when moved from */
+	std::string event_;
+};
+
+/*
+ * Counts iommu_map() calls through the iommu:map tracepoint, which fires once
+ * in each call that succeeds and tells its arguments.
+ */
+class IommuTrace
+{
+public:
+	static Result<IommuTrace> create();
+
+	[[nodiscard]] int start() const { return trace_.start(); }
 
 	/*
 	 * Stops recording: the calls since start(), in their order. EOVERFLOW
@@ -42,9 +70,9 @@ public:
 	Result<std::vector<Extent>> stop() const;
 
 private:
-	explicit IommuTrace(std::string path) : path_(std::move(path)) {}
+	explicit IommuTrace(EventTrace trace) : trace_(std::move(trace)) {}
 
-	std::string path_; /* of the instance; empty when moved from */
+	EventTrace trace_;
 };
 
 /* The calls in the text of a tracefs `trace` file; errors as in stop(). */

@@ -5,10 +5,12 @@
  * and go.
  */
 #include <cerrno>
+#include <sstream>
 #include <string>
 #include <vector>
 
 #include "kernel/procfs.h"
+#include "oracle/trace.h"
 #include "tests/lifetime_fixture.h"
 #include "tests/slabs.h"
 #include "tests/spare_container.h"
@@ -147,6 +149,32 @@ TEST_F(LifetimeLimit, consecutive_pages_are_one_range)
 		EXPECT_ERRNO(ENOSPC, map_error(*layout));
 		unmap_everything();
 	}
+}
+
+/* What is on record counts as the memory of who maps. */
+TEST_F(LifetimeLimit, ranges_are_accounted)
+{
+	auto layout = ranges(ENTRIES);
+	auto trace = EventTrace::create("kmem/kmalloc");
+
+	ASSERT_OK(layout);
+	if (!trace)
+		GTEST_SKIP() << "no trace of allocations: "
+			     << trace.error().message();
+	ASSERT_ERRNO(0, trace->start());
+	EXPECT_ERRNO(0, map_error(*layout));
+
+	auto text = trace->stop();
+	std::size_t accounted = 0;
+
+	ASSERT_OK(text);
+	std::istringstream lines(*text);
+
+	for (std::string line; std::getline(lines, line);)
+		accounted += line.find("GFP_KERNEL_ACCOUNT") !=
+			     std::string::npos;
+	EXPECT_LE(ENTRIES, accounted) << *text;
+	unmap_everything();
 }
 
 /* Nothing is lost by what is revoked. */
