@@ -28,6 +28,12 @@
 /* Nothing takes as long as this unless a test went wrong. */
 #define PATIENCE_MS	30000
 
+/* The device's last close waits in its driver while hold_close is set. */
+static bool hold_close;
+module_param(hold_close, bool, 0644);
+static bool is_closing;
+module_param(is_closing, bool, 0444);
+
 struct test_device {
 	struct vfio_device vdev;
 	/* Physically contiguous, each with a reference of its own. */
@@ -114,6 +120,12 @@ static void test_unpin_range(struct vfio_device *vdev, u64 iova, u64 length)
 
 static void test_close_device(struct vfio_device *vdev)
 {
+	int ms;
+
+	WRITE_ONCE(is_closing, true);
+	for (ms = 0; ms < PATIENCE_MS && READ_ONCE(hold_close); ms++)
+		msleep(1);
+	WRITE_ONCE(is_closing, false);
 	test_unpin_range(vdev, 0, U64_MAX);
 }
 

@@ -58,6 +58,8 @@ protected:
 	}
 
 	const ModuleDevice &module() const { return *module_; }
+	/* The last close, if nothing of it is in memory. */
+	void close_module() { module_.reset(); }
 
 	std::uint64_t references() const
 	{

@@ -5,7 +5,13 @@
  */
 #include <cerrno>
 #include <string>
+#include <thread>
+#include <vector>
 
+#include <poll.h>
+
+#include "kernel/fd.h"
+#include "kernel/procfs.h"
 #include "kernel/series.h"
 #include "tests/module_fixture.h"
 
@@ -113,6 +119,51 @@ TEST_F(PageTest, pin_of_a_bar)
 		EXPECT_TRUE(holds(ram));
 	}
 	EXPECT_TRUE(own_.unmap(*iova, layout->size()));
+}
+
+/*
+ * What it maps may be gone as soon as the device's driver has been told of its
+ * last close.
+ */
+TEST_F(PageTest, driver_is_told_when_all_is_unmapped)
+{
+	constexpr int POLLS = 10000;
+	const std::string parameters =
+		"/sys/module/pfnmap_test_device/parameters/";
+
+	NEED_PART(Part::lifetime);
+	map_between_ram(PFNMAP_TEST_RAW);
+	if (HasFatalFailure())
+		return;
+
+	auto left = layout_->runs(iova_);
+
+	ASSERT_OK(left);
+	std::erase_if(*left, [&](const Extent &run) {
+		return run.phys == module().phys(PFNMAP_TEST_RAW);
+	});
+	ASSERT_ERRNO(0, layout_->va().clear(RAM, PFNMAP_TEST_SIZE));
+
+	auto hold = ScopedSetting::set(parameters + "hold_close", "Y");
+
+	ASSERT_OK(hold);
+
+	std::jthread closer([this] { close_module(); });
+	bool is_told = false;
+
+	for (int i = 0; i < POLLS && !is_told; i++) {
+		auto value = read_file(parameters + "is_closing");
+
+		is_told = value && value->starts_with("Y");
+		poll(nullptr, 0, 1);
+	}
+	EXPECT_TRUE(is_told);
+	EXPECT_TRUE(own_.has_runs(*left));
+	EXPECT_ERRNO(0, write_file(parameters + "hold_close", "N"));
+	closer.join();
+	EXPECT_TRUE(own_.has_runs(*left));
+	EXPECT_TRUE(own_.unmap(iova_, layout_->size()));
+	EXPECT_TRUE(own_.has_nothing());
 }
 
 /*
