@@ -42,7 +42,10 @@ protected:
 		iova_ = *iova;
 	}
 
-	/* The first and last page of each of the layout's pieces. */
+	/*
+	 * The first and last page of each of the layout's pieces, and one more
+	 * behind the BAR: the sides differ.
+	 */
 	void expect_pins() const
 	{
 		EXPECT_ERRNO(0, module().pin(iova_));
@@ -52,6 +55,7 @@ protected:
 		EXPECT_ERRNO(EINVAL,
 			     module().pin(iova_ + (RAM / 4 + BAR - SZ_PAGE)));
 		EXPECT_ERRNO(0, module().pin(iova_ + RAM / 4 + BAR));
+		EXPECT_ERRNO(0, module().pin(iova_ + RAM / 4 + BAR + SZ_PAGE));
 		EXPECT_ERRNO(0, module().pin(iova_ + (RAM + BAR - SZ_PAGE)));
 		EXPECT_ERRNO(EINVAL, module().pin(iova_ + RAM + BAR));
 	}
@@ -61,10 +65,12 @@ protected:
 		EXPECT_ERRNO(0, module().unpin(iova_));
 		EXPECT_ERRNO(0, module().unpin(iova_ + (RAM / 4 - SZ_PAGE)));
 		EXPECT_ERRNO(0, module().unpin(iova_ + RAM / 4 + BAR));
+		EXPECT_ERRNO(0,
+			     module().unpin(iova_ + RAM / 4 + BAR + SZ_PAGE));
 		EXPECT_ERRNO(0, module().unpin(iova_ + (RAM + BAR - SZ_PAGE)));
 	}
 
-	static constexpr std::size_t NR_PINS = 4;
+	static constexpr std::size_t NR_PINS = 5;
 };
 
 TEST_F(PinTest, bar_between_ram_emulated_only)
