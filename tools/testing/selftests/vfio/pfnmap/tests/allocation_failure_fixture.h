@@ -72,14 +72,20 @@ protected:
 	/* More than any call here makes. */
 	static constexpr unsigned int MOST = 2000;
 
-	/* All allocations may fail, single pages too, and none is reported. */
-	static constexpr std::array<std::pair<const char *, const char *>, 5>
+	/*
+	 * All allocations may fail, single pages too, and none is reported. Of
+	 * a thread that makes them fail one after the other, it is pages.
+	 */
+	static constexpr std::array<std::pair<const char *, const char *>, 8>
 		SETTINGS{{
 			{"failslab/ignore-gfp-wait", "N"},
 			{"failslab/verbose", "0"},
 			{"fail_page_alloc/ignore-gfp-wait", "N"},
 			{"fail_page_alloc/min-order", "0"},
 			{"fail_page_alloc/verbose", "0"},
+			{"fail_page_alloc/task-filter", "Y"},
+			{"fail_page_alloc/times", "-1"},
+			{"fail_page_alloc/probability", "100"},
 		}};
 
 	void SetUp() override

@@ -9,7 +9,12 @@
 #include <cstdlib>
 #include <string>
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "devices/lent_device.h"
+#include "kernel/fd.h"
+#include "kernel/procfs.h"
 #include "kernel/series.h"
 #include "tests/allocation_failure_fixture.h"
 #include "tests/look_ups.h"
@@ -32,6 +37,13 @@ protected:
 	 * Joins until the group has a domain of its own. False if it never has.
 	 */
 	bool make_second_domain();
+	/*
+	 * The spare group joins; the nth allocation fails and, of the pages
+	 * after that, each number @page.
+	 */
+	int join_failing_twice(unsigned int nth, unsigned int page);
+	/* More pages than a group's domain and its tables take. */
+	static constexpr unsigned int MOST_PAGES = 32;
 };
 
 void FaultsSecondDomain::expect_in_both(const Layout &layout, Iova iova,
@@ -123,6 +135,73 @@ bool FaultsSecondDomain::make_second_domain()
 	}
 	EXPECT_TRUE(unmap_dma(iova, BAR));
 	return found;
+}
+
+int FaultsSecondDomain::join_failing_twice(unsigned int nth, unsigned int page)
+{
+	auto interval =
+		ScopedSetting::set("/sys/kernel/debug/fail_page_alloc/interval",
+				   std::to_string(page));
+	/* What is open already allocates nothing more. */
+	auto fail = open_file("/proc/thread-self/make-it-fail", O_RDWR);
+
+	EXPECT_TRUE(static_cast<bool>(interval));
+	EXPECT_TRUE(static_cast<bool>(fail));
+	if (!interval || !fail)
+		return EINVAL;
+	return call_failing(nth, [&] {
+		EXPECT_EQ(1, pwrite(fail->get(), "1", 1, 0));
+
+		int error = own_.group->set_container(env().container());
+
+		EXPECT_EQ(1, pwrite(fail->get(), "0", 1, 0));
+		return error;
+	});
+}
+
+/*
+ * Two allocations fail: one, so that the group gets a domain of its own, and
+ * one of those that this takes. The group then is in none, and joins next time.
+ */
+TEST_F(FaultsSecondDomain, cannot_be_filled)
+{
+	auto layout = Layout::create({bar_part(0, BAR)});
+
+	ASSERT_OK(layout);
+
+	Iova iova = take_iova(BAR, bar().phys);
+	unsigned int nth = 0;
+	int in_vain = 0;
+	bool found = false;
+
+	ASSERT_ERRNO(0, map_dma(iova, layout->start(), BAR));
+	while (!found && ++nth < MOST && !HasFailure()) {
+		if (join_failing(nth))
+			continue;
+		found = has_own_domain(iova);
+		EXPECT_ERRNO(0, own_.leave());
+		if (!happened())
+			break;
+	}
+	if (!env().trace())
+		GTEST_SKIP() << "no trace tells of a second domain";
+	ASSERT_TRUE(found) << "never a second domain";
+	for (unsigned int page = 1; page <= MOST_PAGES && !HasFailure();
+	     page++) {
+		SCOPED_TRACE("each page number " + std::to_string(page));
+
+		if (int error = join_failing_twice(nth, page)) {
+			in_vain++;
+			EXPECT_ERRNO(ENOMEM, error);
+			EXPECT_TRUE(own_.has_nothing());
+			EXPECT_ERRNO(0, own_.group->set_container(
+						env().container()));
+		}
+		EXPECT_ERRNO(0, own_.leave());
+		EXPECT_TRUE(table_has_runs(*layout->runs(iova)));
+	}
+	EXPECT_LT(1, in_vain);
+	EXPECT_TRUE(unmap_dma(iova, BAR));
 }
 
 /* In both domains, or in none: what fails in one is taken back in the other. */
