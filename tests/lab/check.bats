@@ -121,7 +121,7 @@ other_base_or_skip() {
 @test "kerneldoc: an argument that is described by another name" {
 	local core=drivers/vfio/vfio_main.c
 	passes kerneldoc "$SERIES..$(commit "$core" append '/* Nothing follows. */')"
-	fails 'vfio_device_from_vma' kerneldoc \
+	fails 'vfio_vma_get_region' kerneldoc \
 		"$SERIES..$(commit "$core" sed 's/^ \* @vma: any vma/ * @argument: any vma/')"
 }
 
@@ -287,7 +287,8 @@ upstream_has() {
 	local sum
 	copy_repository
 	passes size "$START..$SERIES"
-	[ "$(grep -c '^# [0-9]* lines of code added by' <<<"$output")" -eq "$(ls -d series/"$BASE"/[0-9]-* | wc -l)" ]
+	[ "$(grep -c '^# [0-9]* lines of code added by' <<<"$output")" -eq \
+		"$(printf '%s\n' series/"$BASE"/[0-9]-* | wc -l)" ]
 	sum=$(sed -n 's/^# \([0-9]*\) lines of code added in all$/\1/p' <<<"$output")
 	[ "$sum" -eq "$(cat series/"$BASE"/*/[0-9]*.patch | awk '/^diff/ { f = $4 }
 		/^\+/ && !/^\+\+\+ / && f ~ "^b/(drivers|mm|include)/"' | wc -l)" ]
