@@ -141,6 +141,13 @@ long page_faults()
 	return usage.ru_minflt + usage.ru_majflt;
 }
 
+bool is_preemptible()
+{
+	auto version = read_file("/proc/version");
+
+	return version && version->find(" PREEMPT") != std::string::npos;
+}
+
 bool has_kernel_function(const std::string &name)
 {
 	auto symbols = read_file("/proc/kallsyms");
