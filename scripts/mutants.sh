@@ -199,6 +199,7 @@ boot() {
 	read -ra options <<<"$3"
 	BOOTED=0
 	bash "$LAB_TOP/scripts/boot.sh" "$KERNEL${2:+-$2}" --image "$1" "${MODULES[@]}" \
+		--append PFNMAP_ALL=1 \
 		"${options[@]}" -- pfnmap_test "--gtest_filter=$4" \
 		>"$5" 2>"$5.err" </dev/null &
 	wait $! || BOOTED=$?

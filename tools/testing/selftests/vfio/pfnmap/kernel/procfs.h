@@ -41,7 +41,7 @@ Result<std::size_t> iommu_table_bytes();
 /* Page faults this thread took so far, those in the kernel's behalf too. */
 long page_faults();
 
-/* Does the kernel take the CPU from a system call that does not give it away? */
+/* Can a system call lose the CPU where it does not give it away? */
 bool is_preemptible();
 
 /* Does /proc/kallsyms name it? It is empty without CONFIG_KALLSYMS. */

@@ -6,10 +6,15 @@
 #ifndef PFNMAP_KERNEL_SERIES_H
 #define PFNMAP_KERNEL_SERIES_H
 
+#include <cstddef>
+
 #include <gtest/gtest.h>
 
 namespace pfnmap
 {
+
+/* What is larger, the fast path maps in pieces: VFIO_CHUNK_MAX. */
+inline constexpr std::size_t CHUNK_MAX = std::size_t{128} << 30;
 
 enum class Part {
 	mm, /* 0: a PUD entry is split and moved as its vma is */

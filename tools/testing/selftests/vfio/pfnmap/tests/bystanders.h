@@ -29,15 +29,10 @@ using Ns = std::int64_t;
 
 inline constexpr Ns MS = 1'000'000;
 /*
- * Of anybody for a CPU or a lock. Where the kernel does not preempt itself, that is
- * as long as an IOMMU driver takes for a chunk, 128 GiB in entries of 4 KiB.
+ * Of anybody for a CPU or a lock. Where the kernel does not preempt itself, as
+ * long as an IOMMU driver takes for a chunk, in entries of 4 KiB.
  */
 Ns most_wait();
-/*
- * From SIGKILL on: what is mapped with one call, 128 GiB at most, may have to
- * be mapped and unmapped in entries of 4 KiB.
- */
-inline constexpr Ns MOST_EXIT = 3000 * MS;
 
 /* CLOCK_MONOTONIC, which counts instructions where these tests run. */
 Ns now();

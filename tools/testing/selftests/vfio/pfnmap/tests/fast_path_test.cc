@@ -182,12 +182,11 @@ INSTANTIATE_TEST_SUITE_P(, FastPathVa,
  */
 TEST_F(FastPath, chunks_cut_no_page)
 {
-	constexpr std::size_t CHUNK = 128 * SZ_1G;
+	NEED_BAR(CHUNK_MAX);
 
-	NEED_BAR(CHUNK);
-
-	auto layout = Layout::create(
-		{bar_part(0, SZ_PMD), bar_part(0, CHUNK), bar_part(0, SZ_PMD)});
+	auto layout = Layout::create({bar_part(0, SZ_PMD),
+				      bar_part(0, CHUNK_MAX),
+				      bar_part(0, SZ_PMD)});
 
 	ASSERT_OK(layout);
 
@@ -202,7 +201,7 @@ TEST_F(FastPath, chunks_cut_no_page)
 
 	Extent all = (*runs)[1], first = all;
 
-	first.size = CHUNK - all.iova.offset_in(CHUNK);
+	first.size = CHUNK_MAX - all.iova.offset_in(CHUNK_MAX);
 	EXPECT_TRUE(one_call_each(
 		std::array{(*runs)[0], first,
 			   Extent{all.iova + first.size, all.phys + first.size,

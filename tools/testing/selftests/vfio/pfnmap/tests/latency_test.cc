@@ -18,6 +18,7 @@
 
 #include "kernel/procfs.h"
 #include "kernel/series.h"
+#include "oracle/calls.h"
 #include "tests/bystanders.h"
 #include "tests/spare_container.h"
 
@@ -142,100 +143,79 @@ TEST_F(Latency, iova_mod_4k)
 }
 
 /*
- * A process killed amidst a MAP_DMA is gone soon, with all that it had mapped.
- * @made tells what page tables there are, in bytes: the signal comes when the
- * child that maps @layout has made a small part of its.
+ * A process killed amidst a MAP_DMA does not begin another chunk, and all that
+ * it had mapped goes with it.
  */
 class LatencyKilled : public LatencyTest
 {
 protected:
-	using Made = std::function<Result<std::size_t>(pid_t child)>;
-
-	void expect_gone_soon(const Layout &layout, std::uint64_t shift,
-			      const Made &made);
-
-private:
 	/* In the child, which has a container of its own. */
-	[[noreturn]] void map_and_exit(const Layout &layout,
-				       std::uint64_t shift);
+	[[noreturn]] void map_and_exit(const Layout &layout, Iova iova,
+				       const CallCounter &maps);
 };
 
-void LatencyKilled::map_and_exit(const Layout &layout, std::uint64_t shift)
+void LatencyKilled::map_and_exit(const Layout &layout, Iova iova,
+				 const CallCounter &maps)
 {
 	own_.open_and_join();
-	if (HasFailure() ||
-	    own_.container->map_dma(iova_for(layout, shift), layout.start(),
-				    layout.size(), DMA_RW))
+	if (HasFailure() || maps.start() ||
+	    own_.container->map_dma(iova, layout.start(), layout.size(),
+				    DMA_RW))
 		_exit(EXIT_FAILURE);
 	_exit(EXIT_SUCCESS);
 }
 
-void LatencyKilled::expect_gone_soon(const Layout &layout, std::uint64_t shift,
-				     const Made &made)
+TEST_F(LatencyKilled, while_mapping)
 {
 	constexpr std::size_t PART = 64;
-	std::size_t all = layout.size() / SZ_PAGE * sizeof(std::uint64_t);
+
+	NEED_BAR(2 * CHUNK_MAX);
+
+	auto layout = whole_bar(Congruence::mod_1g);
+	auto maps = CallCounter::create("iommu_map");
 	Bystanders others;
 
+	ASSERT_OK(layout);
+	ASSERT_OK(maps);
 	ASSERT_TRUE(others.started());
 	/* A group has one owner, and the child has to be the only one. */
 	close();
 
+	std::size_t all = layout->size() / SZ_PAGE * sizeof(std::uint64_t);
+	auto before = iommu_table_bytes(), bytes = before;
 	pid_t child = fork();
 	pid_t ended = 0;
 	int status = -1;
 
 	if (!child)
-		map_and_exit(layout, shift);
+		map_and_exit(*layout, iova_for(*layout, SZ_PAGE), *maps);
 	ASSERT_LT(0, child);
 
-	auto before = made(child), bytes = before;
-
-	while (!ended && before && bytes && *bytes < *before + all / PART) {
-		sleep_until(now() + MS);
-		bytes = made(child);
-		ended = waitpid(child, &status, WNOHANG);
-	}
-	if (ended) {
-		ASSERT_EQ(0, status) << "MAP_DMA failed by itself";
-		GTEST_SKIP() << "MAP_DMA is over before it is seen to go on";
-	}
-	others.expect_no_wait("kill", [&] {
-		Ns start = now();
-
-		kill(child, SIGKILL);
-		EXPECT_EQ(child, waitpid(child, &status, 0));
-		EXPECT_LT(now() - start, MOST_EXIT);
+	/* Without preemption, the first chunk is complete when this goes on. */
+	others.expect_no_wait("map until killed", [&] {
+		while (!ended && before && bytes &&
+		       *bytes < *before + all / PART) {
+			sleep_until(now() + MS);
+			bytes = iommu_table_bytes();
+			ended = waitpid(child, &status, WNOHANG);
+		}
+		if (!ended) {
+			kill(child, SIGKILL);
+			EXPECT_EQ(child, waitpid(child, &status, 0));
+		}
 	});
+
+	auto calls = maps->stop();
+
 	ASSERT_OK(before);
 	ASSERT_OK(bytes);
+	ASSERT_OK(calls);
+	EXPECT_FALSE(ended);
 	EXPECT_EQ(SIGKILL, status);
+	EXPECT_EQ(1u, *calls);
 	EXPECT_TRUE(own_.has_nothing());
 	EXPECT_TRUE(holds(0));
 	own_.open_and_join();
-}
-
-TEST_F(LatencyKilled, while_faulting)
-{
-	if (has(Part::fast_path))
-		GTEST_SKIP() << "this kernel's MAP_DMA takes no page faults";
-
-	auto layout = whole_bar(Congruence::mod_4k);
-
-	ASSERT_OK(layout);
-	expect_gone_soon(*layout, 0, page_table_bytes);
-}
-
-TEST_F(LatencyKilled, while_mapping)
-{
-	/* Of fewer, all are mapped by the time that somebody can look. */
-	NEED_BAR((is_preemptible() ? 32 : 256) * SZ_1G);
-
-	auto layout = whole_bar(Congruence::mod_1g);
-
-	ASSERT_OK(layout);
-	expect_gone_soon(*layout, SZ_PAGE,
-			 [](pid_t) { return iommu_table_bytes(); });
 }
 
 } // namespace
