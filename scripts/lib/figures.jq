@@ -38,6 +38,8 @@ def times_rows:
 	["RAM, 1 GiB of THP: unmap", "unmap/ram:thp", 1, "madvise"],
 	["RAM, 1 GiB of 4K pages: map", "map/ram:4k", 1, "madvise"],
 	["RAM, 1 GiB of 4K pages: unmap", "unmap/ram:4k", 1, "madvise"],
+	["RAM, 4 KiB: map", "map/ram:thp", 4 / 1048576, null],
+	["RAM, 4 KiB: unmap", "unmap/ram:thp", 4 / 1048576, null],
 	["VA mod 4 KiB: CPU touches a page", "touch/bar/va:4KiB/page", 8, null],
 	["VA mod 4 KiB: CPU touches 4 GiB", "touch/bar/va:4KiB/4GiB", 8, null];
 
